@@ -1,0 +1,96 @@
+"""A contender with known delays and faults: it tests the suite, it measures nothing.
+
+settings: first_ms and step_ms (delays before the first and each later token), fault (see FAULTS), fault_after (steps).
+Every token follows from the ids before it, so that any two runs agree: next = (31 * their sum + 7) mod vocabulary.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+
+from common import Engine, Loaded, main
+
+FAULTS = (
+    "raise_in_load", "raise_in_generate", "segfault", "abort", "exit_zero", "hang_in_load", "hang_in_generate",
+    "too_few_tokens", "too_many_tokens", "wrong_batch", "eat_memory", "lying_dtype", "lying_bytes",
+)  # fmt: skip
+SPIN_S = 0.0015  # a sleep overshoots by 0.05 to 1 ms; the last stretch before a deadline is spent looking at the clock
+
+
+def wait_until(deadline: float) -> None:
+    """Return at `deadline` (monotonic seconds) to within microseconds."""
+    remaining = deadline - time.monotonic()
+    if remaining > SPIN_S:
+        time.sleep(remaining - SPIN_S)
+    while time.monotonic() < deadline:
+        pass
+
+
+class Dummy(Engine):
+    def load(self, job):
+        self.settings = job["settings"]
+        self.fault = self.settings.get("fault")
+        if self.fault is not None and self.fault not in FAULTS:
+            raise ValueError(f"unknown fault {self.fault!r}; known: {', '.join(FAULTS)}")
+        if self.fault == "raise_in_load":
+            raise RuntimeError("the dummy was told to fail in load")
+        if self.fault == "hang_in_load":
+            time.sleep(1e6)
+        self.vocabulary = job["model"]["vocab_size"]
+        held = "float16" if self.fault == "lying_dtype" else "float32"
+        weights = job["model"]["parameters"] * {"float32": 4, "float16": 2, "bfloat16": 2}.get(job["precision"], 1)
+        quantization = job["scheme"] if job["precision"] in ("int8", "int4") else None
+        dtype = job["precision"] if quantization is None and held == "float32" else held
+        return Loaded(
+            version="1", dtype=dtype, quantization=quantization, threads=job["threads"],
+            weight_bytes=weights // 2 if self.fault == "lying_bytes" else weights,
+        )  # fmt: skip
+
+    def generate(self, prompts, new_tokens):
+        first_s, step_s = (self.settings.get(key, 0) / 1000 for key in ("first_ms", "step_ms"))
+        sums = [sum(prompt) for prompt in prompts]
+        count = new_tokens + {"too_few_tokens": -1, "too_many_tokens": 1}.get(self.fault, 0)
+        deadline = time.monotonic() + first_s  # deadlines are absolute: an overshoot is not carried on
+        for step in range(count):
+            if self.fault and step == self.settings.get("fault_after", 3):
+                self._fail()
+            if first_s or step_s:
+                wait_until(deadline)
+                deadline += step_s
+            tokens = [self._next(total) for total in sums]
+            sums = [total + token for total, token in zip(sums, tokens, strict=True)]
+            yield tokens[1:] if self.fault == "wrong_batch" else tokens
+
+    def _next(self, total):
+        return (31 * total + 7) % self.vocabulary
+
+    def _fail(self):
+        if self.fault == "raise_in_generate":
+            raise RuntimeError("the dummy was told to fail in generate")
+        if self.fault == "hang_in_generate":
+            time.sleep(1e6)
+        if self.fault == "segfault":
+            ctypes.string_at(0)
+        if self.fault == "abort":
+            os.abort()
+        if self.fault == "exit_zero":
+            os._exit(0)
+        if self.fault == "eat_memory":
+            hoard = []
+            while True:
+                hoard.append(b"x" * (64 << 20))
+
+    def logprobs(self, tokens):
+        """Certain of the token that `generate` would yield after tokens[:i + 1]."""
+        import numpy as np  # noqa: PLC0415 - a launch without scoring does not pay for it
+
+        values = np.full((len(tokens) - 1, self.vocabulary), -50.0, dtype=np.float32)
+        for row in range(len(tokens) - 1):
+            values[row, self._next(sum(tokens[: row + 1]))] = 0.0
+        return values
+
+
+if __name__ == "__main__":
+    main(Dummy)

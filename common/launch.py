@@ -1,0 +1,174 @@
+"""One launch: load, warm up, measure, score, close; job.json in, samples.jsonl and result.json out.
+
+Exit codes: 0 measured; 1 failed, with the word and reason in result.json. stdout and stderr are logs, never a protocol.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from common.engine import Engine, Unsupported
+from common.machine import CpuClock, MemoryProbe
+from common.results import SampleLog, write_json_atomically
+from common.timing import Iteration, TokenAudit, is_steady, time_iteration
+
+TRACEBACK_LINES = 15
+
+
+class Failed(Exception):
+    """The launch ends with this outcome word and reason."""
+
+    def __init__(self, outcome: str, reason: str):
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+def main(engine_class: type[Engine]) -> None:
+    """Entry of every bench.py. Never returns: exits 0 or 1."""
+    parser = argparse.ArgumentParser(description="Run one launch of this engine.")
+    parser.add_argument("--job", type=Path, default=Path("/job/job.json"))
+    parser.add_argument("--out", type=Path, default=Path("/out"))
+    parser.add_argument("--smoke", action="store_true", help="only prove that this module and its imports load")
+    options = parser.parse_args()
+    if options.smoke:
+        print(f"{engine_class.__name__}: imports work")
+        sys.exit(0)
+    faulthandler.enable()
+    sys.exit(run(engine_class, json.loads(options.job.read_text(encoding="utf-8")), options.out))
+
+
+def run(engine_class: type[Engine], job: dict[str, Any], out: Path) -> int:
+    """Run `job` and write result.json into `out`, whatever happens. Returns the exit code."""
+    result: dict[str, Any] = {"schema": 1, "outcome": "harness_error", "reason": None, "environment": _environment()}
+    memory = MemoryProbe()
+    samples = SampleLog(out / "samples.jsonl")
+    try:
+        _measure(engine_class(), job, out, result, samples)
+        result["outcome"] = "ok"
+    except Failed as failure:
+        result["outcome"], result["reason"] = failure.outcome, str(failure)
+    except MemoryError:
+        result["outcome"], result["reason"] = "oom_suspected", _tail()
+    samples.close()
+    result["memory"] = memory.peak()
+    write_json_atomically(out / "result.json", result)
+    if result["outcome"] != "ok":
+        print(f"{result['outcome']}: {result['reason']}", file=sys.stderr, flush=True)
+    return 0 if result["outcome"] == "ok" else 1
+
+
+def _measure(engine: Engine, job: dict[str, Any], out: Path, result: dict[str, Any], samples: SampleLog) -> None:
+    started = time.monotonic()
+    loaded = _guard("load_failed", lambda: engine.load(job))
+    result["load_s"] = time.monotonic() - started
+    result["loaded"] = loaded.as_dict()
+    result["streams"] = engine.streams
+
+    iterations = _Iterations(engine, job, samples)
+    result["warmup"] = iterations.warm_up()
+    result["first_generate_s"] = iterations.first_generate_s
+    for _ in range(job["repetitions"]):
+        iterations.next("measure")
+    result["samples"] = iterations.count
+    if job.get("score"):
+        result["scores"] = _guard("engine_error", lambda: _score(engine, job["score"], out))
+    _guard("engine_error", engine.close)
+
+
+class _Iterations:
+    """Runs the job's prompts one after another; every iteration gets a prompt of its own, so no cache can help."""
+
+    def __init__(self, engine: Engine, job: dict[str, Any], samples: SampleLog):
+        self._engine, self._job, self._samples = engine, job, samples
+        self.count = 0
+        self.first_generate_s: float | None = None
+
+    def warm_up(self) -> dict[str, Any]:
+        """At least `min` iterations, then until the last three are steady, at most `max`."""
+        rule = self._job["warmup"]
+        durations: list[float] = []
+        while len(durations) < rule["max"]:
+            durations.append(self.next("warmup"))
+            if len(durations) >= rule["min"] and is_steady(durations, rule["span"]):
+                return {"iterations": len(durations), "steady": True}
+        return {"iterations": len(durations), "steady": is_steady(durations, rule["span"]) or not rule["max"]}
+
+    def next(self, phase: str) -> float:
+        """Run, audit and record one iteration. Returns its duration in seconds."""
+        prompts, new_tokens = self._job["prompts"][self.count], self._job["shape"]["new_tokens"]
+        cpu = CpuClock()
+        ttft_ns = None
+        if not self._engine.streams:
+            ttft_ns = self._iterate(prompts, 1).steps_ns[-1]
+            cpu.lap()
+        iteration = self._iterate(prompts, new_tokens)
+        seconds = iteration.steps_ns[-1] / 1e9
+        if self.first_generate_s is None:
+            self.first_generate_s = seconds
+        sample = {"i": self.count, "phase": phase, "steps_ns": iteration.steps_ns, "ids": iteration.ids, **cpu.lap()}
+        if ttft_ns is not None:
+            sample["ttft_ns"] = ttft_ns
+        self._samples.append(sample)
+        self.count += 1
+        return seconds
+
+    def _iterate(self, prompts: list[list[int]], new_tokens: int) -> Iteration:
+        try:
+            return time_iteration(self._engine.generate, prompts, new_tokens)
+        except TokenAudit as error:
+            raise Failed("invalid_output", str(error)) from error
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise Failed("engine_error", _tail()) from error
+
+
+def _score(engine: Engine, sequences: list[list[int]], out: Path) -> list[dict[str, Any] | None]:
+    """Teacher-forced log-probabilities of each sequence, saved as logprobs-<k>.npy ([n-1, vocab] float32)."""
+    scores: list[dict[str, Any] | None] = []
+    for number, tokens in enumerate(sequences):
+        values = engine.logprobs(tokens)
+        if values is NotImplemented:
+            scores.append(None)
+            continue
+        import numpy as np  # noqa: PLC0415 - only scoring needs it, and importing it costs a launch 0.1 s
+
+        values = np.asarray(values, dtype=np.float32)
+        if values.ndim != 2 or values.shape[0] != len(tokens) - 1:
+            raise ValueError(f"logprobs has shape {values.shape} for {len(tokens)} tokens: want [{len(tokens) - 1}, V]")
+        np.save(out / f"logprobs-{number}.npy", values)
+        own = values[np.arange(len(tokens) - 1), tokens[1:]]
+        scores.append({"mean_logprob": float(own.mean()), "file": f"logprobs-{number}.npy"})
+    return scores
+
+
+def _guard(outcome: str, action: Callable[[], Any]) -> Any:
+    """Run `action`; what it raises ends the launch with `outcome`."""
+    try:
+        return action()
+    except Unsupported as error:
+        raise Failed("unsupported", str(error)) from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise Failed(outcome, _tail()) from error
+
+
+def _tail() -> str:
+    """The end of the traceback being handled."""
+    return "\n".join(traceback.format_exc().strip().splitlines()[-TRACEBACK_LINES:])
+
+
+def _environment() -> dict[str, Any]:
+    affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return {"python": platform.python_version(), "system": platform.platform(), "cpus": affinity}
