@@ -38,7 +38,9 @@ def main(convert: Callable[[Path, Path, dict[str, Any]], None]) -> None:
     temporary.mkdir()
     try:
         convert(Path(job["model"]["path"]), temporary, job)
-        files = {str(path.relative_to(temporary)): sha256(path) for path in sorted(temporary.rglob("*")) if path.is_file()}
+        files = {
+            str(path.relative_to(temporary)): sha256(path) for path in sorted(temporary.rglob("*")) if path.is_file()
+        }
         if not files:
             raise RuntimeError("the conversion wrote no file")
     except Exception as error:  # everything an engine's converter may raise ends as one word and a reason

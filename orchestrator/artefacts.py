@@ -1,0 +1,111 @@
+"""Converted checkpoints, cached by what they were made from and with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from orchestrator.engines import Engine, Variant
+from orchestrator.errors import CellError, UserError
+from orchestrator.models import Model, manifest, store
+from orchestrator.paths import CACHE, ROOT
+from orchestrator.progress import Progress, duration
+from orchestrator.sandbox import Sandbox, Task, tail, thread_environment
+
+WALL_S = 4 * 3600
+
+
+def key(engine: Engine, kind: str, variant: Variant, model: Model, cpu_features: str, root: Path = ROOT) -> str:
+    """16 hex digits over all that decides the artefact's bytes: model, converter, its software, scheme and settings."""
+    parts = [
+        engine.folder / "convert.py",
+        engine.folder / "build.sh",
+        engine.folder / "Dockerfile",
+        engine.folder / "requirements" / f"{kind}.txt",
+        root / "common" / "conversion.py",
+    ]
+    sources = [path.read_text(encoding="utf-8") if path.is_file() else None for path in parts]
+    native = cpu_features if engine.devices[kind].native else None
+    made_of = [model.digest, engine.name, variant.artefact, variant.precision, variant.settings, native, sources]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Artefacts:
+    """Finds or makes what an engine loads. One object per run; an artefact is verified once per run."""
+
+    def __init__(self, sandbox: Sandbox, progress: Progress, cpu_features: str, threads: int, cache: Path = CACHE):
+        self._sandbox, self._progress, self._cache = sandbox, progress, cache
+        self._cpu_features, self._threads = cpu_features, threads
+        self._ready: dict[Path, Path | CellError] = {}
+
+    def ensure(
+        self, engine: Engine, kind: str, variant: Variant, model: Model, prepared: Any, facts: dict
+    ) -> Path | None:
+        """The directory to load, None where the engine loads the checkpoint itself.
+
+        Raises CellError `convert_failed` or `unsupported`; what failed once in a run fails again without a new try.
+        """
+        if variant.artefact is None:
+            return None
+        name = f"{engine.name}-{variant.artefact}-{key(engine, kind, variant, model, self._cpu_features)}"
+        place = self._cache / "artefacts" / name
+        if place not in self._ready:
+            try:
+                self._ready[place] = self._make(place, engine, variant, model, prepared, facts)
+            except CellError as error:
+                self._ready[place] = error
+        found = self._ready[place]
+        if isinstance(found, CellError):
+            raise found
+        return found
+
+    def _make(self, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict) -> Path:
+        final = place / "artefact"
+        with store.only_one(place.with_name(f".{place.name}.lock"), f"converting {place.name}", self._progress.say):
+            if not final.is_dir():
+                self._convert(place, engine, variant, model, prepared, facts)
+            try:
+                manifest.verify(final, [], f"delete {place}, and it is converted anew", self._progress.say)
+            except UserError as error:
+                raise CellError("convert_failed", str(error)) from error
+        return final
+
+    def _convert(self, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict) -> None:
+        self._progress.say(f"{engine.name}: converting {model.name} to {variant.artefact}")
+        started = time.monotonic()
+        work = place.with_name(f".{place.name}.{os.getpid()}")
+        shutil.rmtree(work, ignore_errors=True)
+        (work / "out").mkdir(parents=True)
+        task = Task(
+            engine=engine.name,
+            module=f"{engine.folder.name}.convert",
+            job={
+                "schema": 1, "engine": engine.name, "variant": variant.name, "precision": variant.precision,
+                "scheme": variant.scheme, "settings": variant.settings, "artefact": variant.artefact,
+                "threads": self._threads, "model": facts,
+            },
+            directory=work, out=work / "out", model=model.path, artefact=None, wall_s=WALL_S,
+            environment=thread_environment(self._threads),
+        )  # fmt: skip
+        try:
+            ended = self._sandbox.run(prepared, task)
+            error = work / "out" / "error.json"
+            if error.is_file():
+                told = json.loads(error.read_text(encoding="utf-8"))
+                outcome = "unsupported" if told.get("outcome") == "unsupported" else "convert_failed"
+                raise CellError(outcome, str(told.get("reason")))
+            if ended.exit_code != 0 or not (work / "out" / "artefact").is_dir():
+                how = "hit its time limit" if ended.timed_out else f"ended with exit code {ended.exit_code}"
+                how += ", out of memory" if ended.oom_killed else ""
+                raise CellError("convert_failed", f"the conversion {how}\n{tail(work / 'stderr.log')}")
+            place.mkdir(parents=True, exist_ok=True)
+            (work / "out" / "artefact").rename(place / "artefact")
+            shutil.copy(work / "reproduce.sh", place / "reproduce.sh")
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        self._progress.say(f"  {engine.name}: {variant.artefact} converted in {duration(time.monotonic() - started)}")

@@ -1,0 +1,145 @@
+"""Runs a task in a fresh container: no network, read-only root, no capabilities, not root, bounded memory and pids."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import docker
+import psutil
+import requests
+from docker.errors import APIError, NotFound
+from docker.types import LogConfig, Mount, Ulimit
+
+from orchestrator.devices import Device, docker_flags, docker_options
+from orchestrator.engines import Engine
+from orchestrator.errors import CellError
+from orchestrator.images import LABEL, Image, Images
+from orchestrator.sandbox import ARTEFACT, JOB, LOG_LIMIT, MODEL, OUT, Ended, Task, write_job
+
+PIDS_LIMIT = 4096
+CONTAINER_USER = 10001
+SHM = "1g"
+TMP = "rw,exec,nosuid,size=4g"  # exec: compilers of kernels load what they wrote there
+
+
+class DockerSandbox:
+    """One per run."""
+
+    isolation = "docker"
+
+    def __init__(self, client: docker.DockerClient, images: Images, device: Device, cpu_features: str):
+        self._client, self._images, self._device, self._cpu_features = client, images, device, cpu_features
+        self._running: Any = None
+        # What is left is for the daemon and for us; a container that wants more is killed alone, not the host.
+        self._memory = int(psutil.virtual_memory().total * 0.9)
+        # Files in mounted folders must be writable from inside. Root maps to a user of the container's own.
+        self._uid = os.getuid() or CONTAINER_USER
+        self._gid = os.getgid() or CONTAINER_USER
+
+    def prepare(self, engine: Engine, kind: str) -> Image:
+        return self._images.ensure(engine, kind, self._cpu_features)
+
+    def run(self, prepared: Image, task: Task) -> Ended:
+        job = write_job(task, MODEL, ARTEFACT if task.artefact else None)
+        if os.getuid() == 0:
+            os.chown(task.out, self._uid, self._gid)
+        mounts = [(job, JOB, True), (task.model, MODEL, True), (task.out, OUT, False)]
+        if task.artefact:
+            mounts.append((task.artefact, ARTEFACT, True))
+        self._write_reproduction(prepared, task, mounts)
+        try:
+            container = self._client.containers.create(
+                prepared.id,
+                ["-m", task.module],
+                entrypoint=["python"],
+                user=f"{self._uid}:{self._gid}",
+                network_mode="none",
+                read_only=True,
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                pids_limit=PIDS_LIMIT,
+                mem_limit=self._memory,
+                memswap_limit=self._memory,
+                shm_size=SHM,
+                ulimits=[Ulimit(name="memlock", soft=-1, hard=-1), Ulimit(name="core", soft=0, hard=0)],
+                tmpfs={"/tmp": TMP},
+                environment={"HOME": "/tmp", **task.environment},
+                mounts=[
+                    Mount(target, str(source.resolve()), type="bind", read_only=ro) for source, target, ro in mounts
+                ],
+                labels={LABEL: "launch", f"{LABEL}.engine": task.engine, f"{LABEL}.owner": str(os.getpid())},
+                log_config=LogConfig(type="json-file", config={"max-size": str(LOG_LIMIT), "max-file": "1"}),
+                **docker_options(self._device),
+            )
+        except APIError as error:
+            raise CellError("harness_error", f"docker create: {error.explanation}") from error
+        self._running = container
+        try:
+            return self._wait(container, task)
+        finally:
+            self.stop()
+
+    def _wait(self, container: Any, task: Task) -> Ended:
+        """Sleep in one blocking request until the container ends: the host must not disturb what is measured."""
+        started = time.monotonic()
+        try:
+            container.start()
+        except APIError as error:
+            raise CellError("harness_error", f"docker start: {error.explanation}") from error
+        start_s = time.monotonic() - started
+        timed_out = False
+        try:
+            code = container.wait(timeout=task.wall_s)["StatusCode"]
+        except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+            timed_out = True
+            code = None
+            _kill(container)
+        wall_s = time.monotonic() - started
+        container.reload()
+        state = container.attrs["State"]
+        (task.directory / "stdout.log").write_bytes(container.logs(stdout=True, stderr=False))
+        (task.directory / "stderr.log").write_bytes(container.logs(stdout=False, stderr=True))
+        killer = code - 128 if code is not None and code > 128 and code - 128 in set(signal.Signals) else None
+        return Ended(code, killer, bool(state.get("OOMKilled")), timed_out, wall_s, start_s)
+
+    def stop(self) -> None:
+        if self._running is not None:
+            container, self._running = self._running, None
+            try:
+                container.remove(force=True, v=True)
+            except (NotFound, APIError):
+                pass  # it is gone already
+
+    def _write_reproduction(self, image: Image, task: Task, mounts: list[tuple[Path, str, bool]]) -> None:
+        """reproduce.sh: this very launch with plain docker commands and no orchestrator."""
+        out = Path("reproduced")
+        flags = [
+            "--rm", "--network none", "--read-only", "--cap-drop ALL", "--security-opt no-new-privileges",
+            f"--user {self._uid}:{self._gid}", f"--pids-limit {PIDS_LIMIT}", f"--memory {self._memory}",
+            f"--memory-swap {self._memory}", f"--shm-size {SHM}", "--ulimit memlock=-1", "--ulimit core=0",
+            f"--tmpfs /tmp:{TMP}", *docker_flags(self._device), "-e HOME=/tmp",
+            *(f"-e {key}={shlex.quote(value)}" for key, value in sorted(task.environment.items())),
+        ]  # fmt: skip
+        for source, target, read_only in mounts:
+            where = f'"$PWD/{out}"' if target == OUT else shlex.quote(str(source.resolve()))
+            flags.append(f"-v {where}:{target}{':ro' if read_only else ''}")
+        lines = [
+            "#!/bin/sh", "# This launch again, without the orchestrator. Run it in the root of the checkout.", "set -e",
+            *image.recipe, f"mkdir -p {out} && chmod 777 {out}",
+            "docker run " + " \\\n  ".join(flags) + f" \\\n  --entrypoint python {image.tag} -m {task.module}",
+        ]  # fmt: skip
+        path = task.directory / "reproduce.sh"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path.chmod(0o755)
+
+
+def _kill(container: Any) -> None:
+    try:
+        container.kill()
+    except (NotFound, APIError):
+        pass  # it ended on its own meanwhile

@@ -1,0 +1,239 @@
+"""The engines: every `bench_*/engine.yaml`, read strictly. There is no registry to edit."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator.errors import UserError
+from orchestrator.paths import ROOT
+from orchestrator.suggest import unknown
+
+PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")
+STATES = ("supported", "caveat", "planned", "unsupported")
+DEVICES = ("cpu", "cuda", "rocm", "metal")
+RUNNABLE = ("supported", "caveat")
+
+
+@dataclass(frozen=True)
+class Support:
+    """Whether a variant (or a whole device) runs, and what a reader has to know about it."""
+
+    state: str
+    note: str | None = None
+    link: str | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self.state in RUNNABLE
+
+
+@dataclass(frozen=True)
+class DeviceEntry:
+    """What an engine has for one kind of device."""
+
+    support: Support
+    base: str | None = None
+    native: bool = False
+    verified: bool = True
+    extra_index_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run an engine: a precision column plus scheme and settings."""
+
+    name: str
+    precision: str
+    scheme: str
+    settings: dict[str, Any]
+    artefact: str | None
+    row_multiple: int | None
+    default: bool
+    devices: dict[str, Support]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One `bench_<name>/` folder."""
+
+    folder: Path
+    name: str
+    title: str
+    version: str
+    homepage: str
+    licence: str
+    test_only: bool
+    capabilities: dict[str, bool]
+    devices: dict[str, DeviceEntry]
+    variants: dict[str, Variant] = field(default_factory=dict)
+
+    def support(self, variant: Variant, kind: str) -> Support:
+        """The support of `variant` on a device kind; the device's own word comes first."""
+        entry = self.devices.get(kind)
+        if entry is None:
+            return Support("unsupported", f"{self.title} has no {kind} entry")
+        if not entry.support.runs:
+            return entry.support
+        return variant.devices.get(kind, Support("unsupported", f"variant {variant.name} has no {kind} entry"))
+
+
+def discover(root: Path = ROOT) -> dict[str, Engine]:
+    """All engines by name. Raises UserError with file, line, key and what was expected."""
+    return {engine.name: engine for engine in (read(path) for path in sorted(root.glob("bench_*/engine.yaml")))}
+
+
+def select(requested: str, engines: dict[str, Engine]) -> list[Engine]:
+    """The engines named in `all` or `a,b`, in that order. Raises UserError for an unknown one."""
+    if requested == "all":
+        return [engine for engine in engines.values() if not engine.test_only]
+    chosen = []
+    for name in [name.strip() for name in requested.split(",") if name.strip()]:
+        if name not in engines:
+            raise unknown("engine", name, ["all", *engines])
+        if engines[name] not in chosen:
+            chosen.append(engines[name])
+    if not chosen:
+        raise UserError(f"--engines names no engine; valid: all, {', '.join(engines)}")
+    return chosen
+
+
+class _Reader:
+    """Takes a YAML tree apart and knows the line of everything it complains about."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self.root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+
+    def fail(self, node: yaml.Node | None, key: str, expected: str) -> UserError:
+        line = node.start_mark.line + 1 if node is not None else 1
+        return UserError(f"{self.path}:{line}: {key}: expected {expected}")
+
+    def items(self, node: yaml.Node | None, key: str) -> dict[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            raise self.fail(node, key, "a mapping of keys to values")
+        found: dict[str, yaml.Node] = {}
+        for name, value in node.value:
+            if name.value in found:
+                raise self.fail(name, f"{key}.{name.value}", "each key once")
+            found[name.value] = value
+        return found
+
+    def section(
+        self, node, key: str, required: tuple[str, ...], optional: tuple[str, ...] = ()
+    ) -> dict[str, yaml.Node]:
+        found = self.items(node, key)
+        for name, value in found.items():
+            if name not in required + optional:
+                raise self.fail(value, f"{key}.{name}".lstrip("."), f"one of the keys {', '.join(required + optional)}")
+        for name in required:
+            if name not in found:
+                raise self.fail(node, f"{key}.{name}".lstrip("."), "this key, which is missing")
+        return found
+
+    def value(self, node: yaml.Node, key: str, kind: type, choices: tuple | None = None, pattern: str | None = None):
+        loader = yaml.SafeLoader("")
+        value = loader.construct_object(node, deep=True)
+        if kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+            raise self.fail(node, key, f'text (write it in quotes: "{node.value}")')
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            names = {str: "text", bool: "true or false", int: "a whole number", dict: "a mapping"}
+            raise self.fail(node, key, names[kind])
+        if choices is not None and value not in choices:
+            raise self.fail(node, key, f"one of {', '.join(map(str, choices))}, not {value!r}")
+        if pattern is not None and not re.fullmatch(pattern, value):
+            raise self.fail(node, key, f"text of the form {pattern}, not {value!r}")
+        return value
+
+
+def read(path: Path) -> Engine:
+    """Read and check one engine.yaml. Raises UserError: file, line, key, what was expected."""
+    reader = _Reader(path)
+    required = ("name", "title", "version", "homepage", "licence", "capabilities", "devices", "variants")
+    top = reader.section(reader.root, "", required, ("test_only",))
+    name = reader.value(top["name"], "name", str, pattern="[a-z0-9_]+")
+    if path.parent.name != f"bench_{name}":
+        raise reader.fail(top["name"], "name", f"{path.parent.name.removeprefix('bench_')!r}, as the folder is named")
+    flags = ("streams", "logprobs", "batch")
+    capabilities = reader.section(top["capabilities"], "capabilities", flags)
+    devices = {}
+    for kind, node in reader.items(top["devices"], "devices").items():
+        if kind not in DEVICES:
+            raise reader.fail(node, f"devices.{kind}", f"one of {', '.join(DEVICES)}")
+        devices[kind] = _device(reader, node, f"devices.{kind}")
+    variants = {}
+    for label, node in reader.items(top["variants"], "variants").items():
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", label):
+            raise reader.fail(node, f"variants.{label}", "a name of a-z, 0-9, '_', '-', '.'")
+        variants[label] = _variant(reader, node, label, devices)
+    if not variants:
+        raise reader.fail(top["variants"], "variants", "at least one variant")
+    text = {key: reader.value(top[key], key, str) for key in ("title", "version", "homepage", "licence")}
+    return Engine(
+        folder=path.parent,
+        name=name,
+        test_only=reader.value(top["test_only"], "test_only", bool) if "test_only" in top else False,
+        capabilities={key: reader.value(capabilities[key], f"capabilities.{key}", bool) for key in flags},
+        devices=devices,
+        variants=variants,
+        **text,
+    )
+
+
+def _support(reader: _Reader, node: yaml.Node, key: str) -> Support:
+    """`supported`, or {state, note, link}; everything but plain support needs a note that says why."""
+    if isinstance(node, yaml.ScalarNode):
+        return Support(reader.value(node, key, str, choices=("supported",)))
+    found = reader.section(node, key, ("state",), ("note", "link"))
+    return _support_of(reader, node, found, key)
+
+
+def _support_of(reader: _Reader, node: yaml.Node, found: dict[str, yaml.Node], key: str) -> Support:
+    state = reader.value(found["state"], f"{key}.state", str, choices=STATES)
+    if state != "supported" and "note" not in found:
+        raise reader.fail(node, f"{key}.note", f"the reason, since the state is {state!r}")
+    texts = {name: reader.value(found[name], f"{key}.{name}", str) for name in ("note", "link") if name in found}
+    return Support(state, **texts)
+
+
+def _device(reader: _Reader, node: yaml.Node, key: str) -> DeviceEntry:
+    found = reader.section(node, key, ("state",), ("base", "note", "link", "native", "verified", "extra_index_url"))
+    support = _support_of(reader, node, found, key)
+    texts = {
+        name: reader.value(found[name], f"{key}.{name}", str) for name in ("base", "extra_index_url") if name in found
+    }
+    flags = {name: reader.value(found[name], f"{key}.{name}", bool) for name in ("native", "verified") if name in found}
+    return DeviceEntry(support, **texts, **flags)
+
+
+def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, DeviceEntry]) -> Variant:
+    key = f"variants.{label}"
+    optional = ("scheme", "settings", "artefact", "row_multiple", "default")
+    found = reader.section(node, key, ("precision", "devices"), optional)
+    support = {}
+    for kind, entry in reader.items(found["devices"], f"{key}.devices").items():
+        if kind not in devices:
+            raise reader.fail(entry, f"{key}.devices.{kind}", f"a device listed under devices: {', '.join(devices)}")
+        support[kind] = _support(reader, entry, f"{key}.devices.{kind}")
+
+    def get(name: str, kind: type, default: Any) -> Any:
+        return reader.value(found[name], f"{key}.{name}", kind) if name in found else default
+
+    return Variant(
+        name=label,
+        precision=reader.value(found["precision"], f"{key}.precision", str, choices=PRECISIONS),
+        scheme=get("scheme", str, label),
+        settings=get("settings", dict, {}),
+        artefact=get("artefact", str, None),
+        row_multiple=get("row_multiple", int, None),
+        default=get("default", bool, False),
+        devices=support,
+    )

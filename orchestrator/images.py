@@ -1,0 +1,282 @@
+"""Images named by a content hash of what went into them: a stale image has another name, so it cannot be run.
+
+Three layers: the distribution (pulled, or made from Debian's own packages where no registry answers), the site layer
+(docker/base.Dockerfile) and the engine (bench_x/Dockerfile). Only Docker's classic builder is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+import urllib.request
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from orchestrator.engines import Engine
+from orchestrator.errors import CellError
+from orchestrator.paths import CACHE, ROOT
+from orchestrator.progress import Progress, duration
+from orchestrator.site import Site
+
+NAME = "llm-bench"
+LABEL = "llm-inference-bench"
+LOG_LINES = 40
+BUILD_SILENCE_S = 3600  # the daemon is silent for as long as one compile step is
+
+
+@dataclass(frozen=True)
+class Image:
+    """An engine's image. `recipe` rebuilds it with plain docker commands from the checkout's root."""
+
+    tag: str
+    id: str
+    recipe: tuple[str, ...]
+
+
+class Images:
+    """Finds or builds images. One object per run: what is unreachable is asked only once."""
+
+    def __init__(
+        self, client: docker.DockerClient, site: Site, progress: Progress, root: Path = ROOT, cache: Path = CACHE
+    ):
+        self._client, self._site, self._progress = client, site, progress
+        self._root, self._cache = root, cache
+        self._bases: dict[str, tuple[str, list[str]]] = {}
+
+    def ensure(self, engine: Engine, kind: str, cpu_features: str) -> Image:
+        """The image of `engine` for a device kind, built if there is none of this content.
+
+        Raises CellError("build_failed") with the last log lines.
+        """
+        entry = engine.devices[kind]
+        base, recipe = self._base(entry.base)
+        arguments = {"BASE_IMAGE": base, "DEVICE": kind}
+        if entry.native:
+            arguments["NATIVE_CPU"] = cpu_features  # compiled for this CPU: another CPU needs another image
+        extra = self._extra_index(entry.extra_index_url)
+        if extra:
+            arguments["PIP_EXTRA_INDEX_URL"] = extra
+        files = context_files(self._root, engine.folder)
+        tag = f"{NAME}/{engine.name}:{kind}-{content_hash(files, arguments, self._image_id(base))}"
+        line = docker_build_line(f"{engine.folder.name}/Dockerfile", arguments, tag, ".")
+        recipe = [*recipe, line]
+        found = self._image_id(tag)
+        if found is None:
+            self._progress.say(f"{engine.name}: building image {tag}")
+            found = self._build(tag, f"{engine.folder.name}/Dockerfile", context_tar(files), arguments, engine.name)
+        return Image(tag, found, tuple(recipe))
+
+    # -- the site layer and what is below it -------------------------------------------------------------------------
+
+    def _base(self, reference: str) -> tuple[str, list[str]]:
+        if reference not in self._bases:
+            self._bases[reference] = self._make_base(reference)
+        return self._bases[reference]
+
+    def _make_base(self, reference: str) -> tuple[str, list[str]]:
+        below, recipe = self._distribution(reference)
+        files = site_files(self._site, self._root)
+        arguments = {"FROM_IMAGE": below}
+        digest = content_hash(files, arguments, self._image_id(below))
+        tag = f"{NAME}/base:{re.sub('[^a-z0-9]+', '-', reference.partition('@')[0])}-{digest}"
+        folder = self._materialise(files, digest)
+        recipe = [*recipe, docker_build_line(str(folder / "base.Dockerfile"), arguments, tag, str(folder))]
+        if self._image_id(tag) is None:
+            self._progress.say(f"base image: adding this site's CA bundle, indexes and wheelhouse to {below}")
+            self._build(tag, "base.Dockerfile", context_tar(files), arguments, "base image")
+        return tag, recipe
+
+    def _distribution(self, reference: str) -> tuple[str, list[str]]:
+        """The distribution's image: here already, pulled, or made from Debian's packages."""
+        debian = re.fullmatch(r"debian:([a-z]+)-slim(@sha256:[0-9a-f]{64})?", reference)
+        own = f"{NAME}/debian:{debian[1]}-slim" if debian else None
+        make = f"docker/debian_base.sh {debian[1]} {own} {self._site.apt_mirror or ''}".strip() if debian else None
+        if self._image_id(reference):
+            return reference, [f"docker pull {reference}"]
+        if own and self._image_id(own):
+            return own, [make]
+        self._progress.say(f"pulling {reference}")
+        try:
+            self._client.images.pull(reference)
+            return reference, [f"docker pull {reference}"]
+        except (DockerException, OSError) as error:
+            why = str(error).splitlines()[0][:160]
+            if not debian:
+                raise CellError(
+                    "build_failed",
+                    f"base image {reference} cannot be pulled: {why}; load it with `docker load` and repeat",
+                ) from error
+            self._progress.say(f"{reference} cannot be pulled ({why})")
+            self._progress.say(
+                "making the same base from Debian's own packages (debootstrap -> docker import), about a minute"
+            )
+        self._debootstrap(make)
+        return own, [make]
+
+    def _debootstrap(self, command: str) -> None:
+        lines: deque[str] = deque(maxlen=LOG_LINES)
+        started = time.monotonic()
+        with subprocess.Popen(
+            ["sh", *command.split()],
+            cwd=self._root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            for line in process.stdout:
+                lines.append(line.rstrip())
+                self._progress.status(f"debootstrap {duration(time.monotonic() - started)}: {lines[-1]}")
+        if process.returncode:
+            raise CellError("build_failed", f"`{command}` failed:\n" + "\n".join(lines))
+
+    def _materialise(self, files: dict[str, Path | bytes], digest: str) -> Path:
+        """Lay the site layer's context out as a folder, so that a plain `docker build` can repeat it."""
+        folder = self._cache / "site" / digest
+        if folder.is_dir():
+            return folder
+        temporary = folder.with_name(f".{digest}.{os.getpid()}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        for name, content in files.items():
+            target = temporary / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                target.write_bytes(content)
+            else:
+                try:
+                    os.link(content, target)  # a wheelhouse can be large
+                except OSError:
+                    shutil.copyfile(content, target)
+        temporary.rename(folder)
+        return folder
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _extra_index(self, url: str | None) -> str | None:
+        """`url` if it answers and no wheelhouse is given; an unreachable index would cost minutes of retries."""
+        if not url or self._site.wheelhouse:
+            return None
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):
+                return url
+        except OSError as error:
+            self._progress.say(f"package index {url} is not reachable ({error}): pip takes its default index's builds")
+            return None
+
+    def _image_id(self, reference: str) -> str | None:
+        try:
+            return self._client.images.get(reference).id
+        except (ImageNotFound, NotFound):
+            return None
+
+    def _build(self, tag: str, dockerfile: str, context: io.BytesIO, arguments: dict[str, str], who: str) -> str:
+        lines: deque[str] = deque(maxlen=LOG_LINES)
+        step, started = "", time.monotonic()
+        try:
+            stream = self._client.api.build(
+                fileobj=context, custom_context=True, dockerfile=dockerfile, tag=tag, buildargs=arguments, rm=True,
+                forcerm=True, decode=True, labels={LABEL: "image"}, timeout=BUILD_SILENCE_S,
+            )  # fmt: skip
+            for event in stream:
+                for line in event.get("stream", "").splitlines():
+                    if not line.strip():
+                        continue
+                    lines.append(line.rstrip())
+                    if line.startswith("Step "):
+                        step = line.strip().removeprefix("Step ")
+                        self._progress.say(f"  {who}: step {step[:140]}")
+                    else:
+                        self._progress.status(
+                            f"  {who}: step {step.split(' ')[0]}, {duration(time.monotonic() - started)}: {lines[-1]}"
+                        )
+                if "error" in event:
+                    raise CellError(
+                        "build_failed", f"{event['error'].strip()}; the last lines were:\n" + "\n".join(lines)
+                    )
+        except (APIError, OSError) as error:
+            raise CellError("build_failed", f"docker build: {error}\n" + "\n".join(lines)) from error
+        self._progress.say(f"  {who}: image built in {duration(time.monotonic() - started)}")
+        return self._image_id(tag)
+
+
+def context_files(root: Path, folder: Path) -> dict[str, Path | bytes]:
+    """What an engine's image is made from: its folder, common/ and docker/install.sh. Documentation does not count."""
+    chosen = [root / "docker" / "install.sh"]
+    for directory in (root / "common", folder):
+        chosen += [path for path in sorted(directory.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    return {str(path.relative_to(root)): path for path in chosen if path.suffix != ".md" and path.name != "engine.yaml"}
+
+
+def site_files(site: Site, root: Path) -> dict[str, Path | bytes]:
+    """The context of docker/base.Dockerfile for this site."""
+    files: dict[str, Path | bytes] = {
+        "base.Dockerfile": root / "docker" / "base.Dockerfile",
+        "site/README": b"this site's settings\n",
+    }
+    bundle = site.ca_file()
+    if bundle is not None:
+        files["site/ca/site-ca.crt"] = bundle
+        files["site/apt.conf"] = b'Acquire::https::CAInfo "/opt/site/ca/site-ca.crt";\n'
+    if site.pip_conf("/opt/site/wheelhouse"):
+        files["site/pip.conf"] = site.pip_conf("/opt/site/wheelhouse").encode()
+    if site.apt_mirror:
+        files["site/apt-mirror"] = site.apt_mirror.encode() + b"\n"
+    files.update({f"site/wheelhouse/{wheel.name}": wheel for wheel in site.wheels()})
+    return files
+
+
+def content_hash(files: dict[str, Path | bytes], arguments: dict[str, str], base_id: str | None) -> str:
+    """12 hex digits over names, executable bits and bytes of `files`, the build arguments, and the image below."""
+    digest = hashlib.sha256(json.dumps([arguments, base_id], sort_keys=True).encode())
+    for name in sorted(files):
+        content = files[name]
+        digest.update(f"\0{name}\0{_mode(content):o}\0".encode())
+        if isinstance(content, bytes):
+            digest.update(content)
+        else:
+            with content.open("rb") as file:
+                while chunk := file.read(1 << 22):
+                    digest.update(chunk)
+    return digest.hexdigest()[:12]
+
+
+def _mode(content: Path | bytes) -> int:
+    return 0o755 if isinstance(content, Path) and os.access(content, os.X_OK) else 0o644
+
+
+def context_tar(files: dict[str, Path | bytes]) -> Any:
+    """A build context with the same bytes wherever and whenever it is made, spooled to disk when it is large."""
+    spool = tempfile.SpooledTemporaryFile(max_size=64 << 20)
+    with tarfile.open(fileobj=spool, mode="w") as tar:
+        for name in sorted(files):
+            content = files[name]
+            info = tarfile.TarInfo(name)
+            info.mode = _mode(content)
+            if isinstance(content, bytes):
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+            else:
+                info.size = content.stat().st_size
+                with content.open("rb") as file:
+                    tar.addfile(info, file)
+    spool.seek(0)
+    return spool
+
+
+def docker_build_line(dockerfile: str, arguments: dict[str, str], tag: str, context: str) -> str:
+    """The same build as a plain command."""
+    flags = " ".join(f"--build-arg {key}={value}" for key, value in arguments.items())
+    return f"docker build -f {dockerfile} {flags} -t {tag} {context}"

@@ -1,0 +1,61 @@
+"""The run's journal: append-only, fsynced, one JSON record a line. The only source of truth about what was measured."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+NAME = "journal.jsonl"
+
+
+class Journal:
+    """Records: `run` (request, environment, seed), `cell` (its identity, or its end without a launch), `launch`, `end`."""
+
+    def __init__(self, directory: Path):
+        self.path = directory / NAME
+        fresh = not self.path.exists()
+        if not fresh:
+            _drop_torn_line(self.path)
+        self._file = self.path.open("a", encoding="utf-8")
+        if fresh:
+            _sync_directory(directory)
+
+    def append(self, kind: str, **record: Any) -> None:
+        """Write one record and wait until the disk has it."""
+        self._file.write(json.dumps({"kind": kind, **record}, allow_nan=False) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read(directory: Path) -> Iterator[dict[str, Any]]:
+    """The records, oldest first. A torn last line, as a power cut leaves it, is left out."""
+    with (directory / NAME).open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            yield json.loads(line)
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Move a torn last line to `journal.torn`, so that the next record starts on a line of its own."""
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        path.with_name("journal.torn").write_bytes(content[len(whole) :])
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+            os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

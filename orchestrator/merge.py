@@ -1,0 +1,60 @@
+"""Several results directories in one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from orchestrator import report
+from orchestrator.errors import UserError
+from orchestrator.summarise import SCHEMA, summarise
+
+ALIKE = ["model", "batch_size", "prompt_tokens", "new_tokens"]
+
+
+def load(directory: Path) -> dict[str, Any]:
+    """A directory's summary: from its journal where there is one, else its summary.json (a merged directory)."""
+    if (directory / "journal.jsonl").is_file():
+        return summarise(directory)
+    path = directory / report.SUMMARY
+    if not path.is_file():
+        raise UserError(f"{directory} holds neither journal.jsonl nor {report.SUMMARY}: not a results directory")
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from error
+    if summary.get("schema") != SCHEMA:
+        raise UserError(f"{path} has schema {summary.get('schema')!r}, this suite reads schema {SCHEMA}")
+    return summary
+
+
+def merge(directories: list[Path]) -> dict[str, Any]:
+    """One summary with the rows of all. Raises UserError where rows that look alike did different work.
+
+    Rows of different shapes or models go into tables of their own; rows whose model and shape have the same name but
+    whose workload hash differs (other weights, other prompts) would end in one table and must not.
+    """
+    summaries = [load(directory) for directory in directories]
+    runs = [run for summary in summaries for run in (summary.get("runs") or [summary["run"]])]
+    rows = []
+    for directory, summary in zip(directories, summaries, strict=True):
+        rows += [{**row, "source": row.get("source", str(directory))} for row in summary["rows"]]
+    _refuse_mixtures(pd.DataFrame(rows)[[*ALIKE, "workload", "source"]] if rows else pd.DataFrame())
+    return {"schema": SCHEMA, "run": runs[-1], "runs": runs, "limits": None, "rows": rows}
+
+
+def _refuse_mixtures(frame: pd.DataFrame) -> None:
+    if frame.empty:
+        return
+    for names, group in frame.dropna(subset=["workload"]).groupby(ALIKE):
+        first = group.drop_duplicates("workload")
+        if len(first) > 1:
+            named = ", ".join(f"{row.source} has {row.workload}" for row in first.itertuples())
+            shape = f"{names[0]}, batch {names[1]}, {names[2]} + {names[3]} tokens"
+            raise UserError(
+                f"not merged: rows for {shape} did different work (other model files or prompts): {named}; "
+                "measure them anew with one version of the suite and the model"
+            )

@@ -1,0 +1,128 @@
+"""Is this folder a checkpoint that the suite may load: whole, safetensors only, no code of its own."""
+
+import json
+from pathlib import Path
+
+from orchestrator.errors import UserError
+
+INDEX = "model.safetensors.index.json"
+SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+IDENTITY = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")  # weights, configuration, tokenizer
+HEADER_LIMIT = 100_000_000  # bytes; the limit of the safetensors library itself
+
+
+def validate(folder: Path) -> dict:
+    """Check the checkpoint directory `folder` and return its parsed config.json.
+
+    Raises UserError naming the file at fault: a missing or unusable config.json, code to be run (`auto_map`), a pickle,
+    no weights, a missing, truncated or unreadable shard, a link that leads out of the folder.
+    Only the folder's own level is looked at: nothing below it is loaded by any engine.
+    """
+    config = read_config(folder)
+    _no_foreign_files(folder)
+    shards = sorted(path.name for path in folder.glob("*.safetensors"))
+    index = _index(folder)
+    for name in sorted(set(index.values())):
+        if name not in shards:
+            raise UserError(f"{folder / name} is missing, but {INDEX} names it: fetch or copy that shard again")
+    if not shards:
+        raise UserError(f"{folder} has no *.safetensors file: a model is config.json and its weights as safetensors")
+    tensors = {name: read_header(folder / name) for name in shards}
+    for tensor, name in index.items():
+        if tensor not in tensors[name]:
+            raise UserError(f"{folder / name} lacks the tensor {tensor!r} that {INDEX} places there: fetch it again")
+    return config
+
+
+def read_config(folder: Path, shown: str | None = None) -> dict:
+    """The parsed config.json of `folder` (called `shown` in messages).
+
+    Raises UserError if it is missing, is not a transformers configuration, or wants code of the model's own to be run.
+    """
+    path = f"{shown or folder}/config.json"
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: a model is a directory with config.json and *.safetensors") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(config, dict) or not config.get("architectures"):
+        raise UserError(f"{path} has no 'architectures': a transformers config.json is expected")
+    for key in SIZES:
+        value = config.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+            raise UserError(f"{path}: {key!r} is {value!r}, expected a positive integer")
+    if "auto_map" in config:
+        raise UserError(
+            f"{path} has 'auto_map': the model brings its own code, which is never run here (trust_remote_code is "
+            "off); use a model whose architecture the engines know"
+        )
+    return config
+
+
+def identity_files(folder: Path) -> list[str]:
+    """Names of the files that make the model what it is (not its README or licence), sorted."""
+    names = {path.name for pattern in IDENTITY for path in folder.glob(pattern) if path.is_file()}
+    return sorted(name for name in names if name != "manifest.json" and not name.startswith("."))
+
+
+def weight_files(folder: Path) -> list[str]:
+    """Names of the files that no manifest may leave out: the weights, their index, and config.json."""
+    return [name for name in identity_files(folder) if name.endswith(".safetensors") or name in ("config.json", INDEX)]
+
+
+def read_header(path: Path) -> dict[str, dict]:
+    """The header of a safetensors file, `{tensor: {"dtype", "shape", "data_offsets"}}`, without reading the weights.
+
+    Raises UserError if the header cannot be read or the file is not exactly as long as its header says.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        if size < 8 or length > min(size - 8, HEADER_LIMIT):
+            raise UserError(f"{path} is truncated or no safetensors file ({size} bytes): fetch or copy it again")
+        raw = handle.read(length)
+    try:
+        header = json.loads(raw)
+        header.pop("__metadata__", None)
+        end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+        expected = 8 + length + end
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        raise UserError(f"{path} has an unreadable safetensors header: fetch or copy it again") from None
+    if size != expected:
+        word = "truncated" if size < expected else "too long"
+        raise UserError(f"{path} is {word}: {size} bytes, but its header describes {expected}: fetch or copy it again")
+    return header
+
+
+def _no_foreign_files(folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in PICKLES:
+            raise UserError(
+                f"{path} is a pickle file, which can run any code when loaded: convert the weights to safetensors and "
+                "remove it"
+            )
+        # A hub cache's snapshot folder is made of such links. In a container, where only this folder is mounted,
+        # they lead nowhere.
+        if path.is_symlink() and folder.resolve() not in path.resolve().parents:
+            raise UserError(
+                f"{path} is a link that leads out of its folder, where a container cannot follow: "
+                "copy the folder with `cp -rL` and use the copy"
+            )
+
+
+def _index(folder: Path) -> dict[str, str]:
+    """`{tensor: shard}` of the index, or {} where the checkpoint is one file."""
+    path = folder / INDEX
+    if not path.exists():
+        return {}
+    try:
+        index = json.loads(path.read_text())["weight_map"]
+        # A shard is a file of this folder: a name with a slash would reach outside.
+        good = all("/" not in name and name.endswith(".safetensors") for name in index.values())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        good = False
+    if not good:
+        raise UserError(f"{path} is not a shard index: expected {{'weight_map': {{tensor: file name}}}}")
+    return index

@@ -1,0 +1,79 @@
+"""A directory of the user's: verified against its own manifest, or remembered so that a later change is noticed."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from orchestrator.models import checkpoint, manifest
+from orchestrator.models.store import write_json
+
+# A file changed twice within one tick of the file system's clock has the same mtime both times, so a hash taken
+# that soon after a change says nothing about the file's later content.
+RACY_NS = 2_000_000_000
+
+
+def manifest_of(folder: Path, cache: Path, say: Callable[[str], None]) -> dict[str, str]:
+    """`{name: sha256}` of the checkpoint in `folder` (a resolved path).
+
+    Verified against `folder/manifest.json` where there is one: raises UserError naming the file that differs.
+    Otherwise computed, and compared with what the last run saw: a change is told through `say`, and is no error.
+    A big file is not read again while its size, mtime and inode are those recorded together with its hash.
+    """
+    memory = cache / "models" / "local" / f"{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.json"
+    before = _recall(memory)
+    hashes: dict[str, str] = {}
+
+    def hashed(names: Iterable[str]) -> dict[str, str]:
+        hashes.update(_hashes(folder, names, before, say))
+        _remember(memory, folder, hashes, started)
+        return hashes
+
+    started = time.time_ns()
+    if (folder / manifest.NAME).exists():
+        remedy = f"restore the original file, or delete {folder / manifest.NAME} if the change is meant"
+        return manifest.verify(folder, checkpoint.weight_files(folder), remedy, say, hashed)
+    files = hashed(checkpoint.identity_files(folder))
+    if before:
+        old = {name: entry["sha256"] for name, entry in before.items()}
+        changed = sorted(name for name in files.keys() | old.keys() if files.get(name) != old.get(name))
+        if changed:
+            say(
+                f"{folder} has changed since the last run ({', '.join(changed)}): it counts as another model now, "
+                "and nothing measured before is reused"
+            )
+    return files
+
+
+def _hashes(folder: Path, names: Iterable[str], before: dict, say: Callable[[str], None]) -> dict[str, str]:
+    names = list(names)
+    known = {}
+    for name in names:
+        entry = before.get(name)
+        stamp = _stamp(folder / name)
+        if entry and [entry["size"], entry["mtime_ns"], entry["inode"]] == stamp and entry["trusted"]:
+            known[name] = entry["sha256"]
+    return known | manifest.compute(folder, [name for name in names if name not in known], say)
+
+
+def _stamp(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+
+
+def _remember(memory: Path, folder: Path, files: dict[str, str], started_ns: int) -> None:
+    entries = {}
+    for name, sha in files.items():
+        size, mtime_ns, inode = _stamp(folder / name)
+        trusted = mtime_ns < started_ns - RACY_NS
+        entries[name] = {"sha256": sha, "size": size, "mtime_ns": mtime_ns, "inode": inode, "trusted": trusted}
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    write_json(memory, {"path": str(folder), "files": entries})
+
+
+def _recall(memory: Path) -> dict[str, dict]:
+    try:
+        return json.loads(memory.read_text())["files"]
+    except (OSError, ValueError, KeyError):
+        return {}  # never seen, or unreadable: it only saves time and gives the notice

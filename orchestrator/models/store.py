@@ -1,0 +1,89 @@
+"""How a model enters the cache: made by one process, with enough disk, and visible only when it is whole."""
+
+import fcntl
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.errors import UserError
+
+GIB = 2**30
+SAY_EVERY_S = 10.0  # progress lines are for a person who waits, not for a log
+
+
+@contextmanager
+def only_one(lock: Path, doing: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock file `lock` for the body; a second process waits, and is told for what (`doing`).
+
+    The lock file stays: were it removed, a process that waits on the old file and one that makes a new one
+    would both hold "the" lock.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say(f"another process is {doing}: waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield  # closing the file releases the lock, also when this process is killed
+
+
+def publish(made: Path, final: Path) -> None:
+    """Rename the finished folder `made` to `final`, readable by every user.
+
+    The containers run as another user, so what a strict umask made private must be opened first.
+    """
+    for path in made.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    made.chmod(0o755)
+    made.rename(final)
+
+
+def need_disk(folder: Path, needed: int, what: str) -> None:
+    """Raise UserError unless the file system of `folder` (which exists) has `needed` bytes free, and 1 GiB to spare."""
+    free = shutil.disk_usage(folder).free
+    if free < needed + GIB:
+        raise UserError(
+            f"not enough disk for {what}: {needed / GIB:.1f} GiB (and 1 GiB to spare) needed, "
+            f"{free / GIB:.1f} GiB free at {folder}; free some space or put the cache on another disk"
+        )
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` to `path` atomically: a reader sees the old file or the new one, never a half."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w") as handle:
+        json.dump(value, handle, indent=2, sort_keys=True)
+        handle.write("\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.replace(path)
+
+
+class Progress:
+    """Says percentage and time left now and then; silent for work that is over sooner. Safe to share by threads."""
+
+    def __init__(self, what: str, total: int, say: Callable[[str], None], every_s: float | None = None):
+        """`what` in words; `total` in bytes."""
+        self.what, self.total, self.say = what, total, say
+        self.every_s = SAY_EVERY_S if every_s is None else every_s
+        self.done = 0
+        self.start = self.last = time.monotonic()
+        self._lock = threading.Lock()
+
+    def advance(self, count: int) -> None:
+        """Note that `count` further bytes are done."""
+        with self._lock:
+            self.done += count
+            now = time.monotonic()
+            if now - self.last < self.every_s or not 0 < self.done <= self.total:
+                return
+            self.last = now
+            share = self.done / self.total
+            left = (now - self.start) * (1 - share) / share
+        self.say(f"{self.what}: {share:4.0%} of {self.total / GIB:.1f} GiB, about {left:.0f} s left")

@@ -1,0 +1,136 @@
+"""What will be measured, and in which order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.engines import PRECISIONS, Engine, Support, Variant
+from orchestrator.errors import UserError
+from orchestrator.suggest import unknown
+from orchestrator.weights import indivisible
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much is measured: launches per cell x measured iterations per launch."""
+
+    name: str
+    launches: int
+    repetitions: int
+    is_measurement: bool
+
+
+PROFILES = {
+    "quick": Profile("quick", 1, 3, False),
+    "standard": Profile("standard", 5, 5, True),
+    "publish": Profile("publish", 10, 5, True),
+}
+WARMUP = {"min": 3, "max": 10, "span": 0.05}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One workload's size."""
+
+    batch_size: int
+    prompt_tokens: int
+    new_tokens: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the tables: engine x variant x shape."""
+
+    engine: Engine
+    variant: Variant
+    shape: Shape
+
+    @property
+    def label(self) -> str:
+        """For file names and progress: "pytorch-float32-b1-p128-n128"."""
+        size = f"b{self.shape.batch_size}-p{self.shape.prompt_tokens}-n{self.shape.new_tokens}"
+        return f"{self.engine.name}-{self.variant.name}-{size}"
+
+
+def variants(engine: Engine, precisions: str | None, names: str | None) -> list[Variant]:
+    """The engine's variants that the request names.
+
+    `precisions` ("all" or a list) picks columns, `names` ("default", "all" or a list) picks in them: without `names`
+    the default variants. An engine without a variant of a name given simply has none.
+    """
+    chosen = list(engine.variants.values())
+    if precisions not in (None, "all"):
+        wanted = split(precisions)
+        chosen = [variant for variant in chosen if variant.precision in wanted]
+    if names in (None, "default"):
+        chosen = [variant for variant in chosen if variant.default]
+    elif names not in (None, "all"):
+        chosen = [variant for variant in chosen if variant.name in split(names)]
+    return chosen
+
+
+def check_names(engines: Sequence[Engine], precisions: str | None, names: str | None) -> None:
+    """Raise UserError for a precision or variant that nobody has."""
+    if precisions is not None:
+        for precision in split(precisions):
+            if precision != "all" and precision not in PRECISIONS:
+                raise unknown("precision", precision, ["all", *PRECISIONS])
+    if names is not None:
+        known = sorted({name for engine in engines for name in engine.variants})
+        for name in split(names):
+            if name not in ("all", "default") and name not in known:
+                raise unknown("variant", name, ["all", "default", *known])
+
+
+def cells(engines: Sequence[Engine], precisions: str | None, names: str | None, shapes: Sequence[Shape]) -> list[Cell]:
+    """All cells of a request. Raises UserError for unknown names, and when nothing is left."""
+    check_names(engines, precisions, names)
+    found = [
+        Cell(engine, variant, shape)
+        for engine in engines
+        for variant in variants(engine, precisions, names)
+        for shape in shapes
+    ]
+    if not found:
+        raise UserError(
+            f"no variant of {', '.join(engine.name for engine in engines)} matches --precisions {precisions or 'default'} "
+            f"--variants {names or 'default'}; `./benchmark.sh list` shows what there is"
+        )
+    return found
+
+
+def unsupported(cell: Cell, kind: str, config: dict) -> Support | None:
+    """Why this cell cannot be measured on this kind of device with this model, None if it can."""
+    support = cell.engine.support(cell.variant, kind)
+    if not support.runs:
+        return support
+    if cell.shape.batch_size > 1 and not cell.engine.capabilities["batch"]:
+        return Support("unsupported", f"{cell.engine.title} runs batch size 1 only")
+    if cell.variant.row_multiple:
+        culprit = indivisible(config, cell.variant.row_multiple)
+        if culprit:
+            return Support(
+                "unsupported",
+                f"{cell.variant.scheme} needs weight rows divisible by {cell.variant.row_multiple}: {culprit}",
+            )
+    return None
+
+
+def order(planned: Sequence[Cell], launches: int, seed: int) -> list[tuple[int, Cell]]:
+    """(block, cell) in launch order: every cell once per block, each block shuffled from the recorded seed.
+
+    Drift of the machine then hits every contender alike; running one engine after another favours whoever is first.
+    """
+    sequence = []
+    for block in range(launches):
+        shuffled = list(planned)
+        random.Random(f"{seed}/{block}").shuffle(shuffled)
+        sequence += [(block, cell) for cell in shuffled]
+    return sequence
+
+
+def split(text: str) -> list[str]:
+    """ "a, b" -> ["a", "b"]."""
+    return [part.strip() for part in text.split(",") if part.strip()]

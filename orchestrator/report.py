@@ -1,0 +1,115 @@
+"""summary.json, summary.csv and report.md of a results directory, and the table on the terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from tabulate import tabulate
+
+from orchestrator import markdown, tables
+from orchestrator.models.store import write_json
+
+SUMMARY, CSV, REPORT = "summary.json", "summary.csv", "report.md"
+DETAILS_LIMIT = 60  # beyond, reproduction commands stay in the launches' own folders
+NESTED = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s", "quality", "gates")
+
+
+def write(directory: Path, summary: dict[str, Any], matrix: str | None = None) -> Path:
+    """Write the three files into `directory`. Returns the report's path."""
+    write_json(directory / SUMMARY, summary)
+    frame(summary["rows"]).to_csv(directory / CSV, index=False)
+    path = directory / REPORT
+    path.write_text(render(summary, matrix), encoding="utf-8")
+    return path
+
+
+def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """One line a row, nested values as `decode_tps.median` and so on; lists and other trees as JSON text."""
+    flat = []
+    for row in rows:
+        line: dict[str, Any] = {}
+        for key, value in row.items():
+            if key in NESTED:
+                line.update({f"{key}.{inner}": each for inner, each in (value or {}).items() if inner != "values"})
+            elif key not in ("reproduce_commands", "loaded"):
+                line[key] = json.dumps(value) if isinstance(value, (dict, list)) else value
+        flat.append(line)
+    return pd.DataFrame(flat)
+
+
+def render(summary: dict[str, Any], matrix: str | None = None) -> str:
+    """report.md as text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True, autoescape=False,
+    )  # fmt: skip
+    environment.filters["md"] = markdown.escape
+    runs = summary.get("runs") or [summary["run"]]
+    rows = summary["rows"]
+    ok = [row for row in rows if row["outcome"] == "ok"]
+    return environment.get_template("report.md.j2").render(
+        title="LLM inference benchmark",
+        runs=runs,
+        images={tag: image for run in runs for tag, image in run["images"].items()},
+        groups=[_group(workload, group) for workload, group in tables.by_workload(rows).items()],
+        matrix=matrix,
+        reproducible=[row for row in ok if row.get("reproduce_commands")] if len(ok) <= DETAILS_LIMIT else [],
+    )
+
+
+def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    levels = {row["decode_tps"]["level"] for row in rows if row["decode_tps"]}
+    counts = sorted({row["launches"] for row in rows if row["outcome"] == "ok"})
+    if levels - {None}:
+        interval = "Intervals are order-statistic intervals of the median over launches, level " + ", ".join(
+            f"{level:.4f}" for level in sorted(levels - {None})
+        ) + "."  # fmt: skip
+    else:
+        interval = f"No interval: {', '.join(map(str, counts)) or 'no'} launch(es) a row, five are needed for one."
+    failures = tables.failures(rows)
+    return {
+        "title": tables.workload_title(rows[0]),
+        "workload": workload,
+        "interval": interval,
+        "speed": markdown.table(tables.grid(rows, tables.speed)),
+        "mean": markdown.table(tables.grid(rows, tables.mean_std)),
+        "memory": markdown.table(tables.grid(rows, tables.memory)),
+        "settings": markdown.table(tables.settings(rows)),
+        "detail": markdown.table(tables.detail(rows)),
+        "failures": markdown.table(failures) if len(failures) else None,
+    }
+
+
+def terminal(summary: dict[str, Any]) -> str:
+    """The result for a terminal: one line a row, at most 100 columns."""
+    parts = []
+    for rows in tables.by_workload(summary["rows"]).values():
+        lines = [
+            [
+                tables.contender(row, rows)[:30], row["precision"], row["variant"], tables.speed(row),
+                tables.milliseconds(row["ttft_s"]), tables.number(row["weights_mib"]), tables.number(row["peak_host_mib"]),
+            ]
+            for row in rows
+        ]  # fmt: skip
+        heads = ["engine", "precision", "variant", "decode tok/s", "TTFT ms", "weights MiB", "peak MiB"]
+        parts.append(
+            tables.workload_title(rows[0])
+            + "\n"
+            + tabulate(lines, heads, disable_numparse=True, maxcolwidths=[24, None, 14, 24])
+        )
+    flags = {flag for row in summary["rows"] for flag in row["flags"]}
+    parts += [f"note: {tables.NOTES[flag]}" for flag in sorted(flags) if flag in tables.NOTES]
+    for row in summary["rows"]:
+        if row["outcome"] not in ("ok", "unsupported"):
+            parts.append(
+                f"{row['engine']} {row['variant']}: {row['outcome']}: {tables.failures([row])['Reason'].iloc[0]}"[:200]
+            )
+    return (
+        "\n\n".join(parts[: len(tables.by_workload(summary["rows"]))])
+        + "\n"
+        + "\n".join(parts[len(tables.by_workload(summary["rows"])) :])
+    )

@@ -1,0 +1,181 @@
+"""The tables people know, from summary rows. Each function gives a pandas DataFrame of texts for one workload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.engines import PRECISIONS
+
+Row = dict[str, Any]
+NOTES = {
+    "not_a_measurement": "quick profile: one launch, not a measurement",
+    "synthetic_weights": "synthetic weights",
+    "noisy_host": "others used this host's CPU: repeat on an idle machine",
+    "not_steady": "warm-up did not settle: expect spread",
+    "not_streamed": "no token streaming: decode speed derived from two runs",
+    "unverified": "no author has run this engine on this kind of device",
+}
+
+
+def workload_title(row: Row) -> str:
+    """One line that names the work all rows of a table did."""
+    title = f"{row['model']}: batch {row['batch_size']}, {row['prompt_tokens']} prompt + {row['new_tokens']} new tokens"
+    return title + (" (synthetic weights)" if "synthetic_weights" in row["flags"] else "")
+
+
+def by_workload(rows: list[Row]) -> dict[str, list[Row]]:
+    """Rows grouped by workload, in order of appearance; a cell that never got one joins its shape's group."""
+    titles = {row["workload"]: workload_title(row) for row in rows if row["workload"]}
+    hashes = {title: workload for workload, title in titles.items()}
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        key = row["workload"] or hashes.get(workload_title(row)) or workload_title(row)
+        groups.setdefault(key, []).append(row)
+    return groups
+
+
+def contender(row: Row, rows: list[Row]) -> str:
+    """The engine, with whatever else tells it apart from the other rows of the table."""
+    parts = [row["title"]]
+    for key in ("device", "machine", "isolation"):
+        if len({other[key] for other in rows}) > 1:
+            parts.append(str(row[key]))
+    return " · ".join(parts)
+
+
+def speed(row: Row, metric: str = "decode_tps") -> str:
+    """`median [low, high]`, without interval where there were too few launches for one; the outcome's word if not ok."""
+    value = row[metric]
+    if row["outcome"] != "ok" or value is None:
+        return row["outcome"] if row["outcome"] != "ok" else "n/a"
+    if value["low"] is None:
+        return number(value["median"])
+    return f"{number(value['median'])} [{number(value['low'])}, {number(value['high'])}]"
+
+
+def mean_std(row: Row, metric: str = "decode_tps") -> str:
+    """`mean ± std` over all iterations, as older tables print it."""
+    value = row[metric]
+    if row["outcome"] != "ok" or value is None:
+        return row["outcome"] if row["outcome"] != "ok" else "n/a"
+    return f"{number(value['mean'])} ± {number(value['std'])}" if value["std"] is not None else number(value["mean"])
+
+
+def number(value: float | None) -> str:
+    """Three or more significant digits, no exponent; "?" for unknown."""
+    if value is None:
+        return "?"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def grid(rows: list[Row], text) -> pd.DataFrame:
+    """Engine x precision. Several variants of one precision share a cell, each with its scheme's name."""
+    columns = [precision for precision in PRECISIONS if any(row["precision"] == precision for row in rows)]
+    table: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        cell = table.setdefault(contender(row, rows), {}).setdefault(row["precision"], [])
+        plain = row["variant"] == row["precision"]
+        cell.append(text(row) if plain else f"{text(row)} ({row['variant']})")
+    frame = [[name, *("\n".join(cells.get(column, ["-"])) for column in columns)] for name, cells in table.items()]
+    return pd.DataFrame(frame, columns=["Engine", *columns])
+
+
+def memory(row: Row) -> str:
+    """Weights as loaded and peak host memory in MiB."""
+    if row["outcome"] != "ok":
+        return row["outcome"]
+    peak = row["peak_device_mib"] if row["peak_device_mib"] is not None else row["peak_host_mib"]
+    return f"{number(row['weights_mib'])} / {number(peak)}"
+
+
+def settings(rows: list[Row]) -> pd.DataFrame:
+    """Software, Settings, Avg Tok/s, Max Mem, Speed X, Max mem %, Notes; relative to the first engine's float32.
+
+    Avg Tok/s is the mean end-to-end speed (prompt included), which is what older tables of this form print.
+    """
+    base = next((row for row in rows if row["outcome"] == "ok" and row["precision"] == "float32"), None)
+    lines = []
+    for row in rows:
+        if row["outcome"] != "ok":
+            lines.append(
+                [contender(row, rows), row["variant"], row["outcome"], "-", "-", "-", _first_line(row["reason"])]
+            )
+            continue
+        relative_speed = relative_memory = "-"
+        if base:
+            relative_speed = f"{row['e2e_tps']['mean'] / base['e2e_tps']['mean']:.2f}"
+            if row["peak_host_mib"] and base["peak_host_mib"]:
+                relative_memory = f"{100 * row['peak_host_mib'] / base['peak_host_mib']:.0f} %"
+        lines.append([
+            contender(row, rows), row["variant"], number(row["e2e_tps"]["mean"]), f"{number(row['peak_host_mib'])} MiB",
+            relative_speed, relative_memory, notes(row),
+        ])  # fmt: skip
+    return pd.DataFrame(
+        lines, columns=["Software", "Settings", "Avg Tok/s", "Max Mem", "Speed X", "Max mem %", "Notes"]
+    )
+
+
+def detail(rows: list[Row]) -> pd.DataFrame:
+    """Prefill, time to first token, step time, cold start, for every row that is ok."""
+    lines = []
+    for row in rows:
+        if row["outcome"] != "ok":
+            continue
+        lines.append([
+            contender(row, rows), row["variant"], str(row["threads"] or "?"), speed(row, "prefill_tps"),
+            milliseconds(row["ttft_s"]), milliseconds(row["itl_s"]), _ms(row["itl_p90_s"]), _ms(row["itl_p99_s"]),
+            number(row["load_s"]), number(row["first_generate_s"]),
+        ])  # fmt: skip
+    names = [
+        "Engine",
+        "Variant",
+        "Threads",
+        "Prefill tok/s",
+        "TTFT ms",
+        "Step ms",
+        "p90 ms",
+        "p99 ms",
+        "Load s",
+        "First s",
+    ]
+    return pd.DataFrame(lines, columns=names)
+
+
+def failures(rows: list[Row]) -> pd.DataFrame:
+    """Every cell that is not ok, with its word and reason."""
+    lines = [
+        [contender(row, rows), row["variant"], row["outcome"], _first_line(row["reason"])]
+        for row in rows
+        if row["outcome"] != "ok"
+    ]
+    return pd.DataFrame(lines, columns=["Engine", "Variant", "Outcome", "Reason"])
+
+
+def notes(row: Row) -> str:
+    """What a reader must know about a row, in words."""
+    words = [NOTES[flag] for flag in row["flags"] if flag in NOTES]
+    if row["caveat"]:
+        words.append(row["caveat"])
+    return "; ".join(words)
+
+
+def milliseconds(value: dict[str, Any] | None) -> str:
+    return "n/a" if value is None else number(value["median"] * 1000)
+
+
+def _ms(value: float | None) -> str:
+    return "n/a" if value is None else number(value * 1000)
+
+
+def _first_line(reason: str | None) -> str:
+    """The telling line of a reason: a traceback tells in its last line."""
+    lines = [line for line in (reason or "").splitlines() if line.strip()]
+    if not lines:
+        return ""
+    return (lines[-1] if lines[0].startswith(("Traceback", "  File")) or "Traceback" in (reason or "") else lines[0])[
+        :300
+    ]

@@ -1,0 +1,141 @@
+"""Runs a task in a virtual environment of its own: for hosts without Docker, and for devices no container reaches.
+
+Made from the same lock file and build script as the image. It isolates software, not trust: the engine's code runs as
+the user, with the user's network and files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.devices import Device, venv_environment
+from orchestrator.engines import Engine
+from orchestrator.errors import CellError
+from orchestrator.images import LOG_LINES, content_hash, context_files
+from orchestrator.paths import CACHE, ROOT
+from orchestrator.progress import Progress, duration
+from orchestrator.sandbox import Ended, Task, write_job
+from orchestrator.site import Site
+
+# What may pass from the user's environment into an engine's process: no token, no site setting that changes a result.
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_HOME", "ROCM_PATH")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment; `tag` names it by content as an image's tag does."""
+
+    tag: str
+    id: str
+    path: Path
+    recipe: tuple[str, ...]
+
+
+class VenvSandbox:
+    """One per run."""
+
+    isolation = "venv"
+
+    def __init__(
+        self, site: Site, device: Device, cpu_features: str, progress: Progress, root: Path = ROOT, cache: Path = CACHE
+    ):
+        self._site, self._device, self._cpu_features, self._progress = site, device, cpu_features, progress
+        self._root, self._cache = root, cache
+        self._running: subprocess.Popen | None = None
+
+    def prepare(self, engine: Engine, kind: str) -> Environment:
+        """Make the environment unless there is one of this content. Raises CellError("build_failed")."""
+        entry = engine.devices[kind]
+        files = context_files(self._root, engine.folder)
+        slow = {
+            name: path
+            for name, path in files.items()
+            if name.endswith((".txt", ".sh", ".rs", ".toml", ".lock", ".patch"))
+        }
+        arguments = {"DEVICE": kind, "CPU": self._cpu_features if entry.native else ""}
+        installed = content_hash(slow, arguments, None)  # bench.py and common/ are run from the checkout as they are
+        name = f"{engine.name}-{kind}-{installed}"
+        path = self._cache / "venvs" / name
+        install = f"sh docker/install.sh {engine.folder.name} {kind} {shlex.quote(str(path))}"
+        content = content_hash(files, arguments, None)
+        if not (path / ".complete").exists():
+            self._install(engine, name, path, install)
+        return Environment(f"venv:{engine.name}-{kind}-{content}", content, path, (install,))
+
+    def _install(self, engine: Engine, name: str, path: Path, install: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (path.parent / f".{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (path / ".complete").exists():
+                return
+            shutil.rmtree(path, ignore_errors=True)
+            self._progress.say(f"{engine.name}: installing into {path}")
+            lines: deque[str] = deque(maxlen=LOG_LINES)
+            started = time.monotonic()
+            environment = {**os.environ, **self._site.pip_environment()}
+            with subprocess.Popen(
+                shlex.split(install), cwd=self._root, env=environment, text=True, errors="replace",
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            ) as process:  # fmt: skip
+                for line in process.stdout:
+                    lines.append(line.rstrip())
+                    self._progress.status(f"  {engine.name}: {duration(time.monotonic() - started)}: {lines[-1]}")
+            if process.returncode:
+                raise CellError("build_failed", f"`{install}` failed; the last lines were:\n" + "\n".join(lines))
+            (path / ".complete").touch()
+            self._progress.say(f"  {engine.name}: installed in {duration(time.monotonic() - started)}")
+
+    def run(self, prepared: Environment, task: Task) -> Ended:
+        job = write_job(task, str(task.model), str(task.artefact) if task.artefact else None)
+        command = [str(prepared.path / "bin" / "python"), "-m", task.module, "--job", str(job), "--out", str(task.out)]
+        extra = {**task.environment, **venv_environment(self._device), "PYTHONPATH": str(self._root)}
+        environment = {**{key: os.environ[key] for key in PASSED_ON if key in os.environ}, **extra}
+        environment["PATH"] = f"{prepared.path / 'bin'}:{environment.get('PATH', '/usr/bin:/bin')}"
+        self._write_reproduction(prepared, task, job, extra)
+        started = time.monotonic()
+        with (task.directory / "stdout.log").open("wb") as stdout, (task.directory / "stderr.log").open("wb") as stderr:
+            # A session of its own, so that the engine's helpers can be stopped with it.
+            self._running = subprocess.Popen(
+                command, cwd=task.directory, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                start_new_session=True,
+            )  # fmt: skip
+            timed_out = False
+            try:
+                code: int | None = self._running.wait(timeout=task.wall_s)
+            except subprocess.TimeoutExpired:
+                timed_out, code = True, None
+            finally:
+                self.stop()
+        killer = -code if code is not None and code < 0 else None
+        return Ended(code, killer, False, timed_out, time.monotonic() - started)
+
+    def stop(self) -> None:
+        if self._running is None:
+            return
+        process, self._running = self._running, None
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # the group ended on its own
+        process.wait()
+
+    def _write_reproduction(self, prepared: Environment, task: Task, job: Path, extra: dict[str, str]) -> None:
+        variables = " ".join(f"{key}={shlex.quote(value)}" for key, value in sorted(extra.items()))
+        python = shlex.quote(str(prepared.path / "bin" / "python"))
+        lines = [
+            "#!/bin/sh", "# This launch again, without the orchestrator. Run it in the root of the checkout.", "set -e",
+            f"test -x {python} || {prepared.recipe[0]}", "mkdir -p reproduced",
+            f"env {variables} {python} -m {task.module} --job {shlex.quote(str(job))} --out reproduced",
+        ]  # fmt: skip
+        path = task.directory / "reproduce.sh"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path.chmod(0o755)
