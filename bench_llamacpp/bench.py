@@ -5,6 +5,7 @@ The bindings' own generator (`Llama.generate`) costs a fifth of the decode speed
 
 from __future__ import annotations
 
+import ctypes
 import re
 import sys
 
@@ -72,24 +73,23 @@ class LlamaCpp(Engine):
         log = "".join(self.log)
         types = {kind: int(count) for kind, count in re.findall(r"- type +(\w+): +(\d+) tensors", log)}
         held = sorted(set(types) - {"f32"}) or ["f32"]  # norms are f32 in every file
-        caches = re.findall(r"KV buffer|: size = +([\d.]+) MiB \(.* K \((\w+)\).* V \((\w+)\)", log)
-        caches = [cache for cache in caches if cache[0]]
+        caches = re.findall(r": size = +([\d.]+) MiB \(.* cells.* K \((\w+)\).* V \((\w+)\)", log)
         offloaded = re.findall(r"offloaded (\d+)/(\d+) layers to GPU", log)
         if not on_cpu and (not offloaded or offloaded[-1][0] != offloaded[-1][1]):
             raise RuntimeError(f"not every layer is on the {self.job['device']['kind']} device: {offloaded}")
-        kv_types = {kind.lower() for cache in caches for kind in cache[1:]}
+        kv_types = sorted({FLOAT_TYPES.get(kind, kind) for cache in caches for kind in cache[1:]})
         return Loaded(
-            version=f"{llama.llama_version().decode()} ({_commit()})",
+            version=f"{llama.llama_version().decode()} ({commit()})",
             dtype=FLOAT_TYPES.get(held[0], "float32"),
             quantization=None if set(held) <= set(FLOAT_TYPES) else FILE_TYPES[llama.llama_model_ftype(self.model)],
             weight_bytes=llama.llama_model_size(self.model),
             threads=llama.llama_n_threads(self.context) if on_cpu else None,
-            kv_dtype=FLOAT_TYPES.get(*kv_types, *kv_types) if len(kv_types) == 1 else ",".join(sorted(kv_types)) or None,
+            kv_dtype=", ".join(kv_types) or None,
             kv_bytes=round(sum(float(cache[0]) for cache in caches) * 2**20) if caches else None,
             extra={
                 "tensor_types": types,
                 "weight_buffers_mib": dict(re.findall(r"(\S+) model buffer size = +([\d.]+) MiB", log)),
-                "flash_attention": (re.findall(r"[Ff]lash [Aa]ttention.*?set to (\w+)|flash_attn += (\w+)", log) or [None])[-1],
+                "flash_attention": "Flash Attention enabled" in log,
                 "load_mode": "none (read into memory, not mapped)",
                 "bindings": f"llama-cpp-python {llama.__version__}",
                 "system": llama.llama_print_system_info().decode().strip(),
@@ -137,6 +137,13 @@ class LlamaCpp(Engine):
         llama.llama_batch_free(self.batch)
         llama.llama_free(self.context)
         llama.llama_model_free(self.model)
+
+
+def commit():
+    """llama.cpp's commit, as compiled into the library."""
+    function = llama.llama_cpp._lib.ggml_commit
+    function.restype = ctypes.c_char_p
+    return function().decode()
 
 
 def fill(batch, prompts, last_only):

@@ -1,4 +1,4 @@
-"""HF checkpoint → model.gguf, with llama.cpp's own converter and quantiser, both of the very version that is measured."""
+"""HF checkpoint → model.gguf, with llama.cpp's own converter and quantiser, both of the version that is measured."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Loaded:
     threads:       compute threads that the engine reports to use, None on a GPU or where it does not say
     kv_dtype:      dtype of the KV cache, None where the engine does not say
     kv_bytes:      bytes of KV cache needed for this job's shape, None where unknown
-    extra:         anything a reader needs to reproduce the run: attention kernel, compile mode, fallbacks of a quantiser
+    extra:         what else decides the numbers: attention kernel, compile mode, fallbacks of a quantiser
     """
 
     version: str

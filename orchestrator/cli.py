@@ -196,8 +196,8 @@ def make_sandbox(isolation: str, target: devices.Device, site: Site, progress: P
         why = str(error).splitlines()[0]
         if isolation == "docker":
             raise UserError(
-                f"--isolation docker: the Docker daemon does not answer ({why}); `./benchmark.sh doctor` says what to do, "
-                "or use --isolation venv"
+                f"--isolation docker: the Docker daemon does not answer ({why}); `./benchmark.sh doctor` says what "
+                "to do, or use --isolation venv"
             ) from error
         return venv(f"the Docker daemon does not answer: {why}")
     progress.say("isolation: Docker, one container per launch (its daemon answers)")

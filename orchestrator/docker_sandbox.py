@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class DockerSandbox:
                 mem_limit=self._memory,
                 memswap_limit=self._memory,
                 shm_size=SHM,
-                ulimits=[Ulimit(name="memlock", soft=-1, hard=-1), Ulimit(name="core", soft=0, hard=0)],
+                ulimits=[Ulimit(name="core", soft=0, hard=0)],
                 tmpfs={"/tmp": TMP},
                 environment={"HOME": "/tmp", **task.environment},
                 mounts=[
@@ -110,10 +111,8 @@ class DockerSandbox:
     def stop(self) -> None:
         if self._running is not None:
             container, self._running = self._running, None
-            try:
+            with suppress(NotFound, APIError):  # it is gone already
                 container.remove(force=True, v=True)
-            except (NotFound, APIError):
-                pass  # it is gone already
 
     def _write_reproduction(self, image: Image, task: Task, mounts: list[tuple[Path, str, bool]]) -> None:
         """reproduce.sh: this very launch with plain docker commands and no orchestrator."""
@@ -121,7 +120,7 @@ class DockerSandbox:
         flags = [
             "--rm", "--network none", "--read-only", "--cap-drop ALL", "--security-opt no-new-privileges",
             f"--user {self._uid}:{self._gid}", f"--pids-limit {PIDS_LIMIT}", f"--memory {self._memory}",
-            f"--memory-swap {self._memory}", f"--shm-size {SHM}", "--ulimit memlock=-1", "--ulimit core=0",
+            f"--memory-swap {self._memory}", f"--shm-size {SHM}", "--ulimit core=0",
             f"--tmpfs /tmp:{TMP}", *docker_flags(self._device), "-e HOME=/tmp",
             *(f"-e {key}={shlex.quote(value)}" for key, value in sorted(task.environment.items())),
         ]  # fmt: skip
@@ -139,7 +138,5 @@ class DockerSandbox:
 
 
 def _kill(container: Any) -> None:
-    try:
+    with suppress(NotFound, APIError):  # it ended on its own meanwhile
         container.kill()
-    except (NotFound, APIError):
-        pass  # it ended on its own meanwhile

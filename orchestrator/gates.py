@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from orchestrator.weights import Weights
@@ -53,6 +54,6 @@ def token_audit(samples: list[dict[str, Any]], batch: int, new_tokens: int) -> s
         if any(len(step) != batch for step in sample["ids"]):
             return f"fail: {where} has a step without {batch} tokens"
         times = [0, *sample["steps_ns"]]
-        if any(later < earlier for earlier, later in zip(times, times[1:], strict=False)):
+        if any(later < earlier for earlier, later in itertools.pairwise(times)):
             return f"fail: {where}: step times run backwards"
     return "pass"

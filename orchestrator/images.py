@@ -71,8 +71,7 @@ class Images:
             arguments["PIP_EXTRA_INDEX_URL"] = extra
         files = context_files(self._root, engine.folder)
         tag = f"{NAME}/{engine.name}:{kind}-{content_hash(files, arguments, self._image_id(base))}"
-        line = docker_build_line(f"{engine.folder.name}/Dockerfile", arguments, tag, ".")
-        recipe = [*recipe, line]
+        recipe = [*recipe, docker_build_line(f"{engine.folder.name}/Dockerfile", arguments, tag, ".")]
         found = self._image_id(tag)
         if found is None:
             self._progress.say(f"{engine.name}: building image {tag}")
@@ -107,7 +106,7 @@ class Images:
         if self._image_id(reference):
             return reference, [f"docker pull {reference}"]
         if own and self._image_id(own):
-            return own, [make]
+            return own, [unless_there(own, make)]
         self._progress.say(f"pulling {reference}")
         try:
             self._client.images.pull(reference)
@@ -124,7 +123,7 @@ class Images:
                 "making the same base from Debian's own packages (debootstrap -> docker import), about a minute"
             )
         self._debootstrap(make)
-        return own, [make]
+        return own, [unless_there(own, make)]
 
     def _debootstrap(self, command: str) -> None:
         lines: deque[str] = deque(maxlen=LOG_LINES)
@@ -259,7 +258,7 @@ def _mode(content: Path | bytes) -> int:
 
 def context_tar(files: dict[str, Path | bytes]) -> Any:
     """A build context with the same bytes wherever and whenever it is made, spooled to disk when it is large."""
-    spool = tempfile.SpooledTemporaryFile(max_size=64 << 20)
+    spool = tempfile.SpooledTemporaryFile(max_size=64 << 20)  # noqa: SIM115 - the caller reads it
     with tarfile.open(fileobj=spool, mode="w") as tar:
         for name in sorted(files):
             content = files[name]
@@ -277,6 +276,11 @@ def context_tar(files: dict[str, Path | bytes]) -> Any:
 
 
 def docker_build_line(dockerfile: str, arguments: dict[str, str], tag: str, context: str) -> str:
-    """The same build as a plain command."""
+    """The same build as a plain command, skipped where its result is there."""
     flags = " ".join(f"--build-arg {key}={value}" for key, value in arguments.items())
-    return f"docker build -f {dockerfile} {flags} -t {tag} {context}"
+    return unless_there(tag, f"docker build -f {dockerfile} {flags} -t {tag} {context}")
+
+
+def unless_there(tag: str, command: str) -> str:
+    """A shell line that runs `command` if there is no image `tag`."""
+    return f"docker image inspect {tag} >/dev/null 2>&1 || {command}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -56,7 +57,7 @@ def iteration_metrics(sample: dict[str, Any], batch: int, prompt_tokens: int, st
         "prefill_tps": batch * prompt_tokens / ttft if ttft > 0 else None,
         "e2e_tps": batch * count / last if last > 0 else None,
         "decode_tps": batch * (count - 1) / decoding if count > 1 and decoding > 0 else None,
-        "itl_s": median(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+        "itl_s": median(later - earlier for earlier, later in itertools.pairwise(times))
         if streams and count > 1
         else None,
     }
@@ -71,7 +72,7 @@ def launch_metrics(samples: list[dict[str, Any]], job: dict[str, Any], streams: 
     if streams:
         for sample in measured:
             times = sample["steps_ns"]
-            steps += [(later - earlier) / 1e9 for earlier, later in zip(times, times[1:], strict=False)]
+            steps += [(later - earlier) / 1e9 for earlier, later in itertools.pairwise(times)]
     flags = []
     if any(_is_noisy(sample) for sample in measured):
         flags.append("noisy_host")

@@ -95,8 +95,8 @@ def cells(engines: Sequence[Engine], precisions: str | None, names: str | None, 
     ]
     if not found:
         raise UserError(
-            f"no variant of {', '.join(engine.name for engine in engines)} matches --precisions {precisions or 'default'} "
-            f"--variants {names or 'default'}; `./benchmark.sh list` shows what there is"
+            f"no variant of {', '.join(engine.name for engine in engines)} matches "
+            f"--precisions {precisions or 'all'} --variants {names or 'default'}; `./benchmark.sh list` shows what there is"
         )
     return found
 

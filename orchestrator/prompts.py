@@ -63,6 +63,6 @@ def _random(vocabulary: int, iterations: int, batch: int, length: int) -> list[l
 
 
 def workload_hash(model: Model, new_tokens: int, prompts: list[list[list[int]]]) -> str:
-    """12 hex digits: same model bytes, same prompt ids, same number of new tokens. Only equal ones may share a table."""
+    """12 hex digits: same model bytes, prompt ids and number of new tokens. Only equal ones may share a table."""
     work = json.dumps([model.digest, new_tokens, prompts], separators=(",", ":"))
     return hashlib.sha256(work.encode()).hexdigest()[:12]

@@ -85,31 +85,25 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def terminal(summary: dict[str, Any]) -> str:
-    """The result for a terminal: one line a row, at most 100 columns."""
+    """The result for a terminal: one line a row, at most 100 columns; below it what a reader must know."""
+    heads = ["engine", "precision", "variant", "decode tok/s", "TTFT ms", "weights MiB", "peak MiB"]
     parts = []
     for rows in tables.by_workload(summary["rows"]).values():
         lines = [
             [
-                tables.contender(row, rows)[:30], row["precision"], row["variant"], tables.speed(row),
-                tables.milliseconds(row["ttft_s"]), tables.number(row["weights_mib"]), tables.number(row["peak_host_mib"]),
+                tables.contender(row, rows), row["precision"], row["variant"], tables.speed(row),
+                tables.milliseconds(row["ttft_s"]), tables.number(row["weights_mib"]),
+                tables.number(row["peak_host_mib"]),
             ]
             for row in rows
         ]  # fmt: skip
-        heads = ["engine", "precision", "variant", "decode tok/s", "TTFT ms", "weights MiB", "peak MiB"]
-        parts.append(
-            tables.workload_title(rows[0])
-            + "\n"
-            + tabulate(lines, heads, disable_numparse=True, maxcolwidths=[24, None, 14, 24])
-        )
+        body = tabulate(lines, heads, disable_numparse=True, maxcolwidths=[20, None, 14, 24])
+        parts.append(f"{tables.workload_title(rows[0])}\n{body}\n")
     flags = {flag for row in summary["rows"] for flag in row["flags"]}
     parts += [f"note: {tables.NOTES[flag]}" for flag in sorted(flags) if flag in tables.NOTES]
     for row in summary["rows"]:
         if row["outcome"] not in ("ok", "unsupported"):
             parts.append(
-                f"{row['engine']} {row['variant']}: {row['outcome']}: {tables.failures([row])['Reason'].iloc[0]}"[:200]
+                f"{row['engine']} {row['variant']}: {row['outcome']}: {tables.first_line(row['reason'])}"[:200]
             )
-    return (
-        "\n\n".join(parts[: len(tables.by_workload(summary["rows"]))])
-        + "\n"
-        + "\n".join(parts[len(tables.by_workload(summary["rows"])) :])
-    )
+    return "\n".join(parts)

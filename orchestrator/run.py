@@ -64,7 +64,10 @@ class Run:
         self._journal: journal.Journal | None = None
 
     def go(self, cells: list[plan.Cell]) -> bool:
-        """Measure `cells`; False if the run was interrupted. On Ctrl-C or SIGTERM what runs is stopped and the journal closed with `interrupted`."""
+        """Measure `cells`; False if the run was interrupted.
+
+        On Ctrl-C or SIGTERM what runs is stopped and the journal is closed with `interrupted`.
+        """
         self._directory.mkdir(parents=True, exist_ok=True)
         self._journal = journal.Journal(self._directory)
         self._journal.append("run", **self._describe())
@@ -241,7 +244,8 @@ class Run:
         with _uninterrupted():
             self._journal.append(
                 "launch", label=cell.label, block=block, key=key, outcome=verdict.outcome, reason=verdict.reason,
-                gates=verdict.gates, directory=str(directory.relative_to(self._directory)), started=started, wall_s=wall_s,
+                gates=verdict.gates, directory=str(directory.relative_to(self._directory)), started=started,
+                wall_s=wall_s,
             )  # fmt: skip
 
     def _fresh(self, name: str) -> Path:
@@ -282,8 +286,8 @@ class Run:
                 {
                     "label": cell.label, "engine": cell.engine.name, "title": cell.engine.title,
                     "declared_version": cell.engine.version, "variant": cell.variant.name,
-                    "precision": cell.variant.precision, "scheme": cell.variant.scheme, "settings": cell.variant.settings,
-                    **asdict(cell.shape), **self._caveat(cell),
+                    "precision": cell.variant.precision, "scheme": cell.variant.scheme,
+                    "settings": cell.variant.settings, **asdict(cell.shape), **self._caveat(cell),
                 }
                 for cell in plan.cells(request.engines, request.precisions, request.variants, request.shapes)
             ],

@@ -46,7 +46,7 @@ def contender(row: Row, rows: list[Row]) -> str:
 
 
 def speed(row: Row, metric: str = "decode_tps") -> str:
-    """`median [low, high]`, without interval where there were too few launches for one; the outcome's word if not ok."""
+    """`median [low, high]`, without interval where there were too few launches; the outcome's word if not ok."""
     value = row[metric]
     if row["outcome"] != "ok" or value is None:
         return row["outcome"] if row["outcome"] != "ok" else "n/a"
@@ -102,12 +102,12 @@ def settings(rows: list[Row]) -> pd.DataFrame:
     for row in rows:
         if row["outcome"] != "ok":
             lines.append(
-                [contender(row, rows), row["variant"], row["outcome"], "-", "-", "-", _first_line(row["reason"])]
+                [contender(row, rows), row["variant"], row["outcome"], "-", "-", "-", first_line(row["reason"])]
             )
             continue
         relative_speed = relative_memory = "-"
         if base:
-            relative_speed = f"{row['e2e_tps']['mean'] / base['e2e_tps']['mean']:.2f}"
+            relative_speed = f"{row['e2e_tps']['mean'] / base['e2e_tps']['mean']:.3g}"
             if row["peak_host_mib"] and base["peak_host_mib"]:
                 relative_memory = f"{100 * row['peak_host_mib'] / base['peak_host_mib']:.0f} %"
         lines.append([
@@ -148,7 +148,7 @@ def detail(rows: list[Row]) -> pd.DataFrame:
 def failures(rows: list[Row]) -> pd.DataFrame:
     """Every cell that is not ok, with its word and reason."""
     lines = [
-        [contender(row, rows), row["variant"], row["outcome"], _first_line(row["reason"])]
+        [contender(row, rows), row["variant"], row["outcome"], first_line(row["reason"])]
         for row in rows
         if row["outcome"] != "ok"
     ]
@@ -171,7 +171,7 @@ def _ms(value: float | None) -> str:
     return "n/a" if value is None else number(value * 1000)
 
 
-def _first_line(reason: str | None) -> str:
+def first_line(reason: str | None) -> str:
     """The telling line of a reason: a traceback tells in its last line."""
     lines = [line for line in (reason or "").splitlines() if line.strip()]
     if not lines:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,10 +123,8 @@ class VenvSandbox:
         if self._running is None:
             return
         process, self._running = self._running, None
-        try:
+        with suppress(ProcessLookupError):  # the group ended on its own
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # the group ended on its own
         process.wait()
 
     def _write_reproduction(self, prepared: Environment, task: Task, job: Path, extra: dict[str, str]) -> None:

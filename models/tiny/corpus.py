@@ -1,4 +1,4 @@
-"""Text for the bundled model: English prose from the documentation packages of Debian 12.
+"""Text and tokenizer of the bundled model: English prose from the documentation packages of Debian 12.
 
 Every package is pinned by version and sha256, every licence is permissive or public domain, and nothing
 depends on the order of a directory or of a hash table: the same packages always give the same text.
@@ -13,6 +13,11 @@ import tarfile
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+BOS, EOS, VOCAB = "<s>", "</s>", 4096
 
 
 @dataclass(frozen=True)
@@ -220,3 +225,30 @@ def describe(documents: list[Document]) -> dict:
             for s in SOURCES
         ],
     }
+
+
+def heldout_text(documents: list[Document]) -> str:
+    """The quality text: held-out pages of the SQLite documentation, which is in the public domain."""
+    chosen = [d for d in documents if d.name.startswith("sqlite3/") and d.name.count("/") == 1 and len(d.text) >= 3000]
+    return "\n".join(d.text for d in chosen)
+
+
+def train_tokenizer(texts: list[str]) -> Tokenizer:
+    """Byte-level BPE of VOCAB entries with GPT-2's pre-tokenizer: no text is unknown to it. Ids: <s> 0, </s> 1."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB,
+        special_tokens=[BOS, EOS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, 0)])
+    return tokenizer
+
+
+def encode(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
+    """One array of ids, [tokens] int64: every document begins with <s> and ends with </s>."""
+    return np.concatenate([np.array([*e.ids, 1], dtype=np.int64) for e in tokenizer.encode_batch(texts)])

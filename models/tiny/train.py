@@ -6,7 +6,6 @@
 Needs torch, transformers, tokenizers, safetensors and numpy, and the Debian packages that corpus.py names.
 A run that was stopped continues from its last checkpoint when it is started again with the same --work.
 """
-# ruff: noqa: E402
 
 from __future__ import annotations
 
@@ -31,7 +30,6 @@ import safetensors.torch
 import tokenizers
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -39,7 +37,6 @@ SEED = 20240607
 CONTEXT, BATCH = 512, 2  # a small batch: within minutes, more steps teach more than steadier gradients
 PEAK_LR, WARMUP_STEPS, WEIGHT_DECAY, CLIP = 1.5e-3, 100, 0.1, 1.0
 EVERY_SECONDS = 120  # between two checkpoints
-BOS, EOS, VOCAB = "<s>", "</s>", 4096
 SHIPPED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 PROMPTS = ("What is the difference between a table and a view?", "To install the package, you need to")
 
@@ -71,17 +68,17 @@ CONFIG = {
     "tie_word_embeddings": True,
     "torch_dtype": "float16",
     "use_cache": True,
-    "vocab_size": VOCAB,
+    "vocab_size": corpus.VOCAB,
 }
 TOKENIZER_CONFIG = {
     "add_bos_token": True,
     "add_eos_token": False,
     "add_prefix_space": False,
-    "bos_token": BOS,
+    "bos_token": corpus.BOS,
     "clean_up_tokenization_spaces": False,
-    "eos_token": EOS,
+    "eos_token": corpus.EOS,
     "model_max_length": 2048,
-    "pad_token": EOS,
+    "pad_token": corpus.EOS,
     "tokenizer_class": "PreTrainedTokenizerFast",
 }
 
@@ -94,27 +91,6 @@ def say(text: str) -> None:
 def write_json(path: Path, value: dict, sort_keys: bool = True) -> None:
     """Write *value* as indented JSON with a newline at the end."""
     path.write_text(json.dumps(value, indent=2, sort_keys=sort_keys) + "\n", encoding="utf-8")
-
-
-def train_tokenizer(texts: list[str]) -> Tokenizer:
-    """Byte-level BPE of VOCAB entries with GPT-2's pre-tokenizer: no text is unknown to it. Ids: <s> 0, </s> 1."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB,
-        special_tokens=[BOS, EOS],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, 0)])
-    return tokenizer
-
-
-def encode(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
-    """One array of ids, [tokens] int64: every document begins with <s> and ends with </s>."""
-    return np.concatenate([np.array([*e.ids, 1], dtype=np.int64) for e in tokenizer.encode_batch(texts)])
 
 
 def batches(ids: np.ndarray):
@@ -181,7 +157,7 @@ def perplexity(model: LlamaForCausalLM, ids: np.ndarray) -> tuple[float, int]:
 
 def unigram_perplexity(train_ids: np.ndarray, ids: np.ndarray, counted: int) -> float:
     """Perplexity of the same held-out tokens when each is guessed by its share of the training tokens (plus one)."""
-    counts = np.bincount(train_ids, minlength=VOCAB) + 1.0
+    counts = np.bincount(train_ids, minlength=corpus.VOCAB) + 1.0
     return math.exp(-np.log(counts / counts.sum())[ids[1 : counted + 1]].mean())
 
 
@@ -225,12 +201,6 @@ def train(model: LlamaForCausalLM, train_ids: np.ndarray, heldout: np.ndarray, m
     return run
 
 
-def heldout_text(documents: list[corpus.Document]) -> str:
-    """The quality text: held-out pages of the SQLite documentation, which is in the public domain."""
-    chosen = [d for d in documents if d.name.startswith("sqlite3/") and d.name.count("/") == 1 and len(d.text) >= 3000]
-    return "\n".join(d.text for d in chosen)
-
-
 def main() -> None:
     """Corpus, tokenizer, training, evaluation of the stored weights, files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -249,9 +219,9 @@ def main() -> None:
     held = [d for d in documents if corpus.is_heldout(d)]
     kept = [d.text for d in documents if not corpus.is_heldout(d)]
     say(f"{len(documents)} documents, {len(held)} held out; training the tokenizer")
-    tokenizer = train_tokenizer(kept)
+    tokenizer = corpus.train_tokenizer(kept)
     tokenizer.save(str(args.out / "tokenizer.json"))
-    train_ids, heldout_ids = encode(tokenizer, kept), encode(tokenizer, [d.text for d in held])
+    train_ids, heldout_ids = corpus.encode(tokenizer, kept), corpus.encode(tokenizer, [d.text for d in held])
     say(f"{len(train_ids)} training tokens, {len(heldout_ids)} held-out tokens")
 
     write_json(args.out / "config.json", CONFIG)
@@ -265,10 +235,10 @@ def main() -> None:
     safetensors.torch.save_file(weights, args.out / "model.safetensors", metadata={"format": "pt"})
     say("evaluating the stored weights")
     stored = LlamaForCausalLM.from_pretrained(args.out, dtype=torch.float32).eval()
-    text = heldout_text(held)
+    text = corpus.heldout_text(held)
     (args.out / "heldout.txt").write_text(text, encoding="utf-8")
     model_ppl, counted = perplexity(stored, heldout_ids)
-    text_ids = encode(tokenizer, [text])
+    text_ids = corpus.encode(tokenizer, [text])
     text_ppl, text_counted = perplexity(stored, text_ids)
     samples = []
     for prompt in PROMPTS:

@@ -285,7 +285,7 @@ def test_the_fetch_step_does_not_outlive_an_interrupt(tmp_path, stub):
 
     def hang() -> None:
         if "/resolve/" in stub.requests[-1][1]:
-            over.wait(30)
+            over.wait(10)
 
     def say(line: str) -> None:
         if "fetching" in line:
