@@ -1,6 +1,7 @@
 """A contender with known delays and faults: it tests the suite, it measures nothing.
 
-settings: first_ms and step_ms (delays before the first and each later token), fault (see FAULTS), fault_after (steps).
+settings: first_ms and step_ms (delays before the first and each later token), fault (see FAULTS), fault_after (steps),
+look_around (say what this process can reach).
 Every token follows from the ids before it, so that any two runs agree: next = (31 * their sum + 7) mod vocabulary.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from pathlib import Path
 
 from common import Engine, Loaded, main
 
@@ -26,6 +28,23 @@ def wait_until(deadline: float) -> None:
         time.sleep(remaining - SPIN_S)
     while time.monotonic() < deadline:
         pass
+
+
+def look_around():
+    """What an engine's code could do here: who it is, where it can write, whom it can reach, what it was told."""
+    reached = {}
+    for place in ("/", "/opt/bench", "/model", "/job"):
+        try:
+            Path(f"{place}/written").touch()
+            reached[place] = True
+        except OSError:
+            reached[place] = False
+    interfaces = sorted(os.listdir("/sys/class/net"))
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    return {
+        "uid": os.getuid(), "writable": reached, "interfaces": interfaces, "environment": sorted(os.environ),
+        "capabilities": status["CapEff"].strip(), "no_new_privileges": status["NoNewPrivs"].strip(),
+    }  # fmt: skip
 
 
 class Dummy(Engine):
@@ -46,6 +65,7 @@ class Dummy(Engine):
         return Loaded(
             version="1", dtype=dtype, quantization=quantization, threads=job["threads"],
             weight_bytes=weights // 2 if self.fault == "lying_bytes" else weights,
+            extra=look_around() if self.settings.get("look_around") else {},
         )  # fmt: skip
 
     def generate(self, prompts, new_tokens):

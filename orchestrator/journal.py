@@ -12,7 +12,7 @@ NAME = "journal.jsonl"
 
 
 class Journal:
-    """Records: `run` (request, host, seed), `model`, `cell` (its keys), `cell_end` (without a launch), `launch`, `end`."""
+    """Kinds: `run` (request, host), `model`, `cell` (its keys), `cell_end` (without a launch), `launch`, `end`."""
 
     def __init__(self, directory: Path):
         self.path = directory / NAME

@@ -96,7 +96,8 @@ def cells(engines: Sequence[Engine], precisions: str | None, names: str | None, 
     if not found:
         raise UserError(
             f"no variant of {', '.join(engine.name for engine in engines)} matches "
-            f"--precisions {precisions or 'all'} --variants {names or 'default'}; `./benchmark.sh list` shows what there is"
+            f"--precisions {precisions or 'all'} --variants {names or 'default'}; "
+            "`./benchmark.sh list` shows what there is"
         )
     return found
 

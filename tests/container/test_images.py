@@ -1,0 +1,41 @@
+"""Images are named by what went into them, and only the last layer is made anew when the suite's own code changes."""
+
+import pytest
+
+pytestmark = pytest.mark.container
+
+
+def build(checkout, engine):
+    done = checkout.run("build", "--engines", engine, "--device", "cpu", "--isolation", "docker")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split(": ", 1)[1].strip()
+
+
+def test_a_change_has_a_new_name_and_reuses_the_slow_layers(checkout, daemon):
+    checkout.engine("layered", {"one": {}})
+    before = build(checkout, "layered")
+    assert build(checkout, "layered") == before
+    path = checkout.path / "common" / "timing.py"
+    path.write_text(path.read_text() + "\n# changed\n")
+    after = build(checkout, "layered")
+    assert after != before
+    old, new = (daemon.images.get(tag).attrs["RootFS"]["Layers"] for tag in (before, after))
+    shared = [a for a, b in zip(old, new, strict=True) if a == b]
+    assert old[: len(shared)] == shared and len(old) - len(shared) <= 2, (
+        "more than common/ and the folder was made anew"
+    )
+    lock = checkout.path / "bench_layered" / "requirements" / "cpu.txt"
+    lock.write_text(lock.read_text() + "\n# changed\n")
+    assert build(checkout, "layered") not in (before, after)
+
+
+def test_a_failing_build_costs_only_its_engine(checkout):
+    checkout.engine("broken", {"one": {}})
+    checkout.engine("sound", {"one": {}})
+    dockerfile = checkout.path / "bench_broken" / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("USER 10001", "RUN echo about to fail && exit 3\nUSER 10001"))
+    done, summary, _ = checkout.measure("--engines", "broken,sound", "--prompt-tokens", "8", "--new-tokens", "4")
+    words = {row["engine"]: row["outcome"] for row in summary["rows"]}
+    assert words == {"broken": "build_failed", "sound": "ok"}
+    assert "about to fail" in next(row["reason"] for row in summary["rows"] if row["engine"] == "broken")
+    assert done.returncode == 1

@@ -1,0 +1,157 @@
+"""A run of bench_dummy in real containers: outcomes, files, resume, interruption, isolation."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+from suite import leftovers, rows
+
+pytestmark = pytest.mark.container
+
+SMALL = ("--prompt-tokens", "16", "--new-tokens", "12")
+
+
+def test_every_cell_ends_in_its_word_and_the_others_go_on(checkout, daemon):
+    checkout.engine(
+        "faulty",
+        {
+            "good": {},
+            "converted": {"artefact": "copy", "precision": "int8"},
+            "load": {"settings": {"fault": "raise_in_load"}},
+            "generate": {"settings": {"fault": "raise_in_generate"}},
+            "segfault": {"settings": {"fault": "segfault"}},
+            "gone": {"settings": {"fault": "exit_zero"}},
+            "short": {"settings": {"fault": "too_few_tokens"}},
+            "lying": {"settings": {"fault": "lying_bytes"}},
+            "never": {
+                "devices": {"cpu": {"state": "unsupported", "note": "not today", "link": "https://example.org/1"}}
+            },
+        },
+    )
+    done, summary, out = checkout.measure("--engines", "faulty", *SMALL)
+    words = {name: row["outcome"] for name, row in rows(summary).items()}
+    assert words == {
+        "good": "ok", "converted": "ok", "load": "load_failed", "generate": "engine_error", "segfault": "engine_error",
+        "gone": "no_result", "short": "invalid_output", "lying": "invalid_output", "never": "unsupported",
+    }  # fmt: skip
+    assert done.returncode == 1
+    assert "signal 11" in rows(summary)["segfault"]["reason"]
+    assert "gate precision" in rows(summary)["lying"]["reason"]
+    assert rows(summary)["good"]["decode_tps"]["median"] > 1000
+    report = (out / "report.md").read_text()
+    assert "told to fail in generate" in report and "not today" in report
+    assert str(out / "report.md") in done.stdout
+    assert leftovers(daemon) == []
+
+
+def test_resume_keeps_what_is_measured_and_measures_what_changed(checkout):
+    checkout.engine("steady", {"one": {}, "two": {}})
+    _, first, out = checkout.measure("--engines", "steady", *SMALL, "--launches", "2")
+    arguments = (
+        "run",
+        "--engines",
+        "steady",
+        "--device",
+        "cpu",
+        *SMALL,
+        "--launches",
+        "2",
+        "--out",
+        str(out),
+        "--resume",
+    )
+    again = checkout.run(*arguments)
+    assert again.returncode == 0 and again.stderr.count("measured already") == 4
+    assert json.loads((out / "summary.json").read_text())["rows"] == first["rows"]
+    bench = checkout.path / "bench_steady" / "bench.py"
+    bench.write_text(bench.read_text() + "\n# changed\n")
+    changed = checkout.run(*arguments)
+    assert changed.returncode == 0 and "measured already" not in changed.stderr
+    after = json.loads((out / "summary.json").read_text())["rows"]
+    assert {row["image"] for row in after}.isdisjoint(row["image"] for row in first["rows"])
+    assert [row["launches"] for row in after] == [2, 2]
+
+
+def test_interrupt_stops_the_container_and_loses_nothing(checkout, daemon):
+    checkout.engine("slow", {"quick": {}, "slow": {"settings": {"step_ms": 200}}})
+    out = checkout.path / "results" / "stopped"
+    arguments = (
+        "run",
+        "--engines",
+        "slow",
+        "--device",
+        "cpu",
+        *SMALL,
+        "--seed",
+        "3",
+        "--launches",
+        "2",
+        "--out",
+        str(out),
+    )
+    checkout.run("build", "--engines", "slow", "--device", "cpu")
+    process = subprocess.Popen(
+        checkout.command(*arguments), cwd=checkout.path, env=checkout.environment(), stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(out.glob("launches/slow-slow-*/out/samples.jsonl")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert leftovers(daemon) == []
+    records = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
+    assert records[-1]["kind"] == "end" and records[-1]["outcome"] == "interrupted"
+    assert "interrupted" in [record["outcome"] for record in records if record["kind"] == "launch"]
+    resumed = checkout.run(*arguments, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert {name: (row["outcome"], row["launches"]) for name, row in rows(summary).items()} == {
+        "quick": ("ok", 2), "slow": ("ok", 2),
+    }  # fmt: skip
+
+
+def test_the_engine_is_locked_in(checkout, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    checkout.engine("curious", {"look": {"settings": {"look_around": True}}})
+    _, summary, out = checkout.measure("--engines", "curious", *SMALL)
+    seen = rows(summary)["look"]["loaded"]["extra"]
+    assert seen["uid"] != 0
+    assert not any(seen["writable"].values())
+    assert seen["interfaces"] == ["lo"]
+    assert int(seen["capabilities"], 16) == 0 and seen["no_new_privileges"] == "1"
+    assert "HF_TOKEN" not in seen["environment"]
+    assert not [path for path in out.rglob("*") if path.is_file() and b"hf_secret" in path.read_bytes()]
+
+
+def test_a_launch_is_reproduced_with_plain_docker_commands(checkout, daemon):
+    checkout.engine("plain", {"one": {}})
+    _, summary, out = checkout.measure("--engines", "plain", *SMALL)
+    row = rows(summary)["one"]
+    assert "docker build" in row["reproduce_commands"] and "docker run" in row["reproduce_commands"]
+    assert row["reproduce_commands"] in (out / "report.md").read_text()
+    daemon.images.remove(row["image"], force=True)  # so that the script has to build it
+    done = subprocess.run(
+        ["sh", str(out / row["reproduce"])], cwd=checkout.path, capture_output=True, text=True, timeout=600, check=False,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/root", "DOCKER_BUILDKIT": "0"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads((checkout.path / "reproduced" / "result.json").read_text())
+    assert result["outcome"] == "ok"
+    lines = (checkout.path / "reproduced" / "samples.jsonl").read_text().splitlines()
+    before = (out / row["reproduce"]).parent / "out" / "samples.jsonl"
+    assert [json.loads(line)["ids"] for line in lines[-3:]] == [
+        json.loads(line)["ids"] for line in before.read_text().splitlines()[-3:]
+    ]
+
+
+def test_known_delays_read_back(checkout):
+    checkout.engine("clock", {"ten": {"settings": {"first_ms": 50, "step_ms": 10}}})
+    _, summary, _ = checkout.measure("--engines", "clock", "--prompt-tokens", "16", "--new-tokens", "32")
+    row = rows(summary)["ten"]
+    # Loose, since other processes may run beside a test; benchmarks/suite_overhead.py has the tight figures.
+    assert row["itl_s"]["median"] == pytest.approx(0.010, rel=0.05)
+    assert row["ttft_s"]["median"] == pytest.approx(0.050, rel=0.1)
