@@ -36,13 +36,14 @@ def by_workload(rows: list[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-def contender(row: Row, rows: list[Row]) -> str:
-    """The engine, with whatever else tells it apart from the other rows of the table."""
-    parts = [row["title"]]
-    for key in ("device", "machine", "isolation"):
-        if len({other[key] for other in rows}) > 1:
-            parts.append(str(row[key]))
-    return " · ".join(parts)
+def telling(rows: list[Row]) -> tuple[str, ...]:
+    """The keys, beside the engine, in which the rows of a table differ. Once a table: a fleet has many rows."""
+    return tuple(key for key in ("device", "machine", "isolation") if len({row[key] for row in rows}) > 1)
+
+
+def contender(row: Row, keys: tuple[str, ...]) -> str:
+    """The engine's title, and what else tells it apart (`telling`)."""
+    return " · ".join([row["title"], *(str(row[key]) for key in keys)])
 
 
 def speed(row: Row, metric: str = "decode_tps") -> str:
@@ -75,9 +76,9 @@ def number(value: float | None) -> str:
 def grid(rows: list[Row], text) -> pd.DataFrame:
     """Engine x precision. Several variants of one precision share a cell, each with its scheme's name."""
     columns = [precision for precision in PRECISIONS if any(row["precision"] == precision for row in rows)]
-    table: dict[str, dict[str, list[str]]] = {}
+    keys, table = telling(rows), {}
     for row in rows:
-        cell = table.setdefault(contender(row, rows), {}).setdefault(row["precision"], [])
+        cell = table.setdefault(contender(row, keys), {}).setdefault(row["precision"], [])
         plain = row["variant"] == row["precision"]
         cell.append(text(row) if plain else f"{text(row)} ({row['variant']})")
     frame = [[name, *("\n".join(cells.get(column, ["-"])) for column in columns)] for name, cells in table.items()]
@@ -97,12 +98,13 @@ def settings(rows: list[Row]) -> pd.DataFrame:
 
     Avg Tok/s is the mean end-to-end speed (prompt included), which is what older tables of this form print.
     """
+    keys = telling(rows)
     base = next((row for row in rows if row["outcome"] == "ok" and row["precision"] == "float32"), None)
     lines = []
     for row in rows:
         if row["outcome"] != "ok":
             lines.append(
-                [contender(row, rows), row["variant"], row["outcome"], "-", "-", "-", first_line(row["reason"])]
+                [contender(row, keys), row["variant"], row["outcome"], "-", "-", "-", first_line(row["reason"])]
             )
             continue
         relative_speed = relative_memory = "-"
@@ -111,7 +113,7 @@ def settings(rows: list[Row]) -> pd.DataFrame:
             if row["peak_host_mib"] and base["peak_host_mib"]:
                 relative_memory = f"{100 * row['peak_host_mib'] / base['peak_host_mib']:.0f} %"
         lines.append([
-            contender(row, rows), row["variant"], number(row["e2e_tps"]["mean"]), f"{number(row['peak_host_mib'])} MiB",
+            contender(row, keys), row["variant"], number(row["e2e_tps"]["mean"]), f"{number(row['peak_host_mib'])} MiB",
             relative_speed, relative_memory, notes(row),
         ])  # fmt: skip
     return pd.DataFrame(
@@ -121,12 +123,12 @@ def settings(rows: list[Row]) -> pd.DataFrame:
 
 def detail(rows: list[Row]) -> pd.DataFrame:
     """Prefill, time to first token, step time, cold start, for every row that is ok."""
-    lines = []
+    keys, lines = telling(rows), []
     for row in rows:
         if row["outcome"] != "ok":
             continue
         lines.append([
-            contender(row, rows), row["variant"], str(row["threads"] or "?"), speed(row, "prefill_tps"),
+            contender(row, keys), row["variant"], str(row["threads"] or "?"), speed(row, "prefill_tps"),
             milliseconds(row["ttft_s"]), milliseconds(row["itl_s"]), _ms(row["itl_p90_s"]), _ms(row["itl_p99_s"]),
             number(row["load_s"]), number(row["first_generate_s"]),
         ])  # fmt: skip
@@ -147,8 +149,9 @@ def detail(rows: list[Row]) -> pd.DataFrame:
 
 def failures(rows: list[Row]) -> pd.DataFrame:
     """Every cell that is not ok, with its word and reason."""
+    keys = telling(rows)
     lines = [
-        [contender(row, rows), row["variant"], row["outcome"], first_line(row["reason"])]
+        [contender(row, keys), row["variant"], row["outcome"], first_line(row["reason"])]
         for row in rows
         if row["outcome"] != "ok"
     ]

@@ -55,11 +55,15 @@ def need_disk(folder: Path, needed: int, what: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` to `path` atomically: a reader sees the old file or the new one, never a half."""
+    """Write `value` to `path` atomically, indented for a person."""
+    write_atomically(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path`: a reader sees the old file or the new one, never a half."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w") as handle:
-        json.dump(value, handle, indent=2, sort_keys=True)
-        handle.write("\n")
+    with temporary.open("w", encoding="utf-8") as handle:
+        handle.write(text)
         handle.flush()
         os.fsync(handle.fileno())
     temporary.replace(path)

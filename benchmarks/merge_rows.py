@@ -1,0 +1,69 @@
+"""Time to merge and report many rows (target: 10,000 rows in at most 10 s).
+
+    .venv/bin/python benchmarks/merge_rows.py [--rows 10000] [--directories 10]
+
+Takes the row of one real results directory (made with bench_dummy if none is given) and repeats it under different
+variant names, which is what a fleet's results look like to `merge`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from orchestrator import merge, report  # noqa: E402 - found only with the path above
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--directories", type=int, default=10)
+    parser.add_argument("--source", type=Path, help="a results directory whose first row is repeated")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        source = options.source or Path(folder) / "source"
+        if options.source is None:
+            command = [
+                sys.executable,
+                "-m",
+                "orchestrator",
+                "run",
+                "--engines",
+                "dummy",
+                "--device",
+                "cpu",
+                "--out",
+                source,
+            ]
+            subprocess.run(list(map(str, command)), cwd=ROOT, check=False, capture_output=True)
+        summary = json.loads((source / "summary.json").read_text())
+        row = next(row for row in summary["rows"] if row["outcome"] == "ok")
+        each = options.rows // options.directories
+        directories = []
+        for number in range(options.directories):
+            directory = Path(folder) / f"part{number}"
+            directory.mkdir()
+            rows = [{**row, "variant": f"v{number}-{index}"} for index in range(each)]
+            (directory / "summary.json").write_text(json.dumps({**summary, "rows": rows}))
+            directories.append(directory)
+        out = Path(folder) / "out"
+        out.mkdir()
+        started = time.monotonic()
+        merged = merge.merge(directories)
+        report.write(out, merged)
+        seconds = time.monotonic() - started
+        size = (out / "report.md").stat().st_size / 2**20
+        print(
+            f"{len(merged['rows'])} rows merged and reported in {seconds:.1f} s (target 10 s); report.md {size:.1f} MiB"
+        )
+
+
+if __name__ == "__main__":
+    main()
