@@ -107,23 +107,38 @@ class _Reader:
 
     def __init__(self, path: Path):
         self.path = path
+        content = path.read_bytes()
         try:
-            self.root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            text = content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise UserError(f"{path}:{line}: not valid YAML: expected text in UTF-8") from error
+        try:
+            self.root = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise UserError(f"{path}:{line}: not valid YAML: {error.reason}") from error
 
     def fail(self, node: yaml.Node | None, key: str, expected: str) -> UserError:
         line = node.start_mark.line + 1 if node is not None else 1
-        return UserError(f"{self.path}:{line}: {key}: expected {expected}")
+        return UserError(f"{self.path}:{line}: {key + ': ' if key else ''}expected {expected}")
+
+    def fail_key(self, mapping: yaml.MappingNode, name: str, key: str, expected: str) -> UserError:
+        """As `fail`, at the line of the key `name`: a block value begins a line below it."""
+        return self.fail(next(each for each, _ in mapping.value if each.value == name), key, expected)
 
     def items(self, node: yaml.Node | None, key: str) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):
             raise self.fail(node, key, "a mapping of keys to values")
         found: dict[str, yaml.Node] = {}
         for name, value in node.value:
+            if not isinstance(name, yaml.ScalarNode):
+                raise self.fail(name, key, "plain text as a key")
             if name.value in found:
-                raise self.fail(name, f"{key}.{name.value}", "each key once")
+                raise self.fail(name, f"{key}.{name.value}".lstrip("."), "each key once")
             found[name.value] = value
         return found
 
@@ -131,17 +146,20 @@ class _Reader:
         self, node, key: str, required: tuple[str, ...], optional: tuple[str, ...] = ()
     ) -> dict[str, yaml.Node]:
         found = self.items(node, key)
-        for name, value in found.items():
+        for name in found:
             if name not in required + optional:
-                raise self.fail(value, f"{key}.{name}".lstrip("."), f"one of the keys {', '.join(required + optional)}")
+                expected = f"one of the keys {', '.join(required + optional)}"
+                raise self.fail_key(node, name, f"{key}.{name}".lstrip("."), expected)
         for name in required:
             if name not in found:
                 raise self.fail(node, f"{key}.{name}".lstrip("."), "this key, which is missing")
         return found
 
     def value(self, node: yaml.Node, key: str, kind: type, choices: tuple | None = None, pattern: str | None = None):
-        loader = yaml.SafeLoader("")
-        value = loader.construct_object(node, deep=True)
+        try:
+            value = yaml.SafeLoader("").construct_object(node, deep=True)
+        except (yaml.YAMLError, ValueError) as error:
+            raise self.fail(node, key, f"a plain value, not one tagged {node.tag}") from error
         if kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):
             raise self.fail(node, key, f'text (write it in quotes: "{node.value}")')
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -167,12 +185,12 @@ def read(path: Path) -> Engine:
     devices = {}
     for kind, node in reader.items(top["devices"], "devices").items():
         if kind not in DEVICES:
-            raise reader.fail(node, f"devices.{kind}", f"one of {', '.join(DEVICES)}")
-        devices[kind] = _device(reader, node, f"devices.{kind}")
+            raise reader.fail_key(top["devices"], kind, f"devices.{kind}", f"one of {', '.join(DEVICES)}")
+        devices[kind] = _device(reader, node, kind)
     variants = {}
     for label, node in reader.items(top["variants"], "variants").items():
         if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", label):
-            raise reader.fail(node, f"variants.{label}", "a name of a-z, 0-9, '_', '-', '.'")
+            raise reader.fail_key(top["variants"], label, f"variants.{label}", "a name of a-z, 0-9, '_', '-', '.'")
         variants[label] = _variant(reader, node, label, devices)
     if not variants:
         raise reader.fail(top["variants"], "variants", "at least one variant")
@@ -204,9 +222,12 @@ def _support_of(reader: _Reader, node: yaml.Node, found: dict[str, yaml.Node], k
     return Support(state, **texts)
 
 
-def _device(reader: _Reader, node: yaml.Node, key: str) -> DeviceEntry:
+def _device(reader: _Reader, node: yaml.Node, kind: str) -> DeviceEntry:
+    key = f"devices.{kind}"
     found = reader.section(node, key, ("state",), ("base", "note", "link", "native", "verified", "extra_index_url"))
     support = _support_of(reader, node, found, key)
+    if support.runs and kind != "metal" and "base" not in found:
+        raise reader.fail(node, f"{key}.base", "the image that this engine's own is built on")
     texts = {
         name: reader.value(found[name], f"{key}.{name}", str) for name in ("base", "extra_index_url") if name in found
     }
@@ -221,7 +242,8 @@ def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, De
     support = {}
     for kind, entry in reader.items(found["devices"], f"{key}.devices").items():
         if kind not in devices:
-            raise reader.fail(entry, f"{key}.devices.{kind}", f"a device listed under devices: {', '.join(devices)}")
+            expected = f"a device listed under devices: {', '.join(devices)}"
+            raise reader.fail_key(found["devices"], kind, f"{key}.devices.{kind}", expected)
         support[kind] = _support(reader, entry, f"{key}.devices.{kind}")
 
     def get(name: str, kind: type, default: Any) -> Any:

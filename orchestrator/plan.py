@@ -60,15 +60,14 @@ def variants(engine: Engine, precisions: str | None, names: str | None) -> list[
     `precisions` ("all" or a list) picks columns, `names` ("default", "all" or a list) picks in them: without `names`
     the default variants. An engine without a variant of a name given simply has none.
     """
-    chosen = list(engine.variants.values())
-    if precisions not in (None, "all"):
-        wanted = split(precisions)
-        chosen = [variant for variant in chosen if variant.precision in wanted]
-    if names in (None, "default"):
-        chosen = [variant for variant in chosen if variant.default]
-    elif names not in (None, "all"):
-        chosen = [variant for variant in chosen if variant.name in split(names)]
-    return chosen
+    columns = split("all" if precisions is None else precisions)
+    wanted = split("default" if names is None else names)
+    return [
+        variant
+        for variant in engine.variants.values()
+        if ("all" in columns or variant.precision in columns)
+        and ("all" in wanted or variant.name in wanted or ("default" in wanted and variant.default))
+    ]
 
 
 def check_names(engines: Sequence[Engine], precisions: str | None, names: str | None) -> None:
