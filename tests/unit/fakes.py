@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import docker
 import pynvml
 from docker.models.containers import RUN_CREATE_KWARGS, RUN_HOST_CONFIG_KWARGS
-
-import docker
 
 GIB = 1024**3
 
@@ -89,13 +88,18 @@ class FakeContainer:
 
     def __init__(self, client, name, exit_code=0):
         self._client, self.name, self.id, self._exit_code = client, name, "f" * 64, exit_code
+        self.attrs = {"State": {"OOMKilled": False}}
 
     def wait(self, **kwargs):
         self._client.calls.append(("container.wait", (), kwargs))
         return {"StatusCode": self._exit_code}
 
+    def logs(self, **kwargs):
+        self._client.calls.append(("container.logs", (), kwargs))
+        return b"said by the container\n"
+
     def __getattr__(self, name):
-        if name not in ("start", "stop", "kill", "remove", "logs", "put_archive", "reload"):
+        if name not in ("start", "stop", "kill", "remove", "put_archive", "reload"):
             raise AttributeError(name)
 
         def call(*args, **kwargs):
