@@ -5,17 +5,18 @@
 #   docker/install.sh FOLDER DEVICE VENV      e.g. docker/install.sh bench_llamacpp cpu /opt/venv
 #
 # build.sh, where the folder has one, is called in the folder with DEVICE as its argument, with VENV's programs first in
-# PATH and VIRTUAL_ENV set; it installs into VIRTUAL_ENV.
+# PATH and VIRTUAL_ENV set; it installs into VIRTUAL_ENV. PYTHON names the interpreter, if not python3.
 set -eu
 folder=$1
 device=$2
 venv=$3
 
-python3 -c 'import ensurepip' 2>/dev/null || {
+python=${PYTHON:-python3}
+"$python" -c 'import ensurepip' 2>/dev/null || {
     echo "install.sh: this Python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2
     exit 1
 }
-python3 -m venv "$venv"
+"$python" -m venv "$venv"
 PATH="$venv/bin:$PATH"
 VIRTUAL_ENV=$venv
 export PATH VIRTUAL_ENV

@@ -135,9 +135,7 @@ def run_command(
     for lock in locks:
         lock.close()
     summary = summarise.summarise(directory)
-    path = report.write(
-        directory, summary, matrix.markdown([engine for engine in engines.discover().values() if not engine.test_only])
-    )
+    path = report.write(directory, summary, support_matrix())
     click.echo("\n" + report.terminal(summary))
     click.echo(f"report: {path}")
     return (
@@ -202,6 +200,11 @@ def make_sandbox(isolation: str, target: devices.Device, site: Site, progress: P
         return venv(f"the Docker daemon does not answer: {why}")
     progress.say("isolation: Docker, one container per launch (its daemon answers)")
     return DockerSandbox(client, Images(client, site, progress), target, features)
+
+
+def support_matrix() -> str:
+    """The matrix of all engines that are more than a test."""
+    return matrix.markdown([engine for engine in engines.discover().values() if not engine.test_only])
 
 
 @cli.command("list")
@@ -319,7 +322,7 @@ def doctor_command(form: str) -> int:
 def report_command(directory: Path) -> int:
     """Write the summary and report of a results directory anew."""
     summary = merge.load(directory)
-    path = report.write(directory, summary)
+    path = report.write(directory, summary, support_matrix())
     click.echo(report.terminal(summary))
     click.echo(f"report: {path}")
     return outcomes.EXIT_OK
@@ -333,7 +336,7 @@ def merge_command(directories: tuple[Path, ...], out: Path) -> int:
     check_directory(out, resume=False)
     summary = merge.merge(list(directories))
     out.mkdir(parents=True, exist_ok=True)
-    path = report.write(out, summary)
+    path = report.write(out, summary, support_matrix())
     click.echo(report.terminal(summary))
     click.echo(f"report: {path}")
     return outcomes.EXIT_OK

@@ -131,7 +131,7 @@ def check_load(machine: Machine) -> Finding:
     who = f" ({', '.join(busiest)})" if busiest else ""
     if cores > NOISY_CORES:
         what = f"others use {cores:.2f} cores right now{who}"
-        return Finding("foreign-load", "warn", what, "stop them, or wait: launches disturbed like this are flagged noisy_host")
+        return Finding("foreign-load", "warn", what, "stop them, or wait: such launches are flagged noisy_host")
     return Finding("foreign-load", "ok", f"others use {cores:.2f} cores right now")
 
 

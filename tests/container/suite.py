@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -16,9 +17,10 @@ PARTS = ("orchestrator", "common", "docker", "models", "bench_dummy", ".dockerig
 class Checkout:
     """A copy of the suite in which a test may change files. Shares the real checkout's cache and so its images."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, engines: Iterable[str] = ()):
+        """With the folders of `engines` beside bench_dummy."""
         self.path = path
-        for part in PARTS:
+        for part in (*PARTS, *(f"bench_{name}" for name in engines)):
             source = ROOT / part
             ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(source, path / part, ignore=ignore) if source.is_dir() else shutil.copy(source, path / part)

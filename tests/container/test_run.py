@@ -135,8 +135,8 @@ def test_a_launch_is_reproduced_with_plain_docker_commands(checkout, daemon):
     assert row["reproduce_commands"] in (out / "report.md").read_text()
     daemon.images.remove(row["image"], force=True)  # so that the script has to build it
     done = subprocess.run(
-        ["sh", str(out / row["reproduce"])], cwd=checkout.path, capture_output=True, text=True, timeout=600, check=False,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/root", "DOCKER_BUILDKIT": "0"},
+        ["sh", str(out / row["reproduce"])], cwd=checkout.path, capture_output=True, text=True, timeout=600,
+        check=False, env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/root", "DOCKER_BUILDKIT": "0"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads((checkout.path / "reproduced" / "result.json").read_text())
@@ -152,6 +152,6 @@ def test_known_delays_read_back(checkout):
     checkout.engine("clock", {"ten": {"settings": {"first_ms": 50, "step_ms": 10}}})
     _, summary, _ = checkout.measure("--engines", "clock", "--prompt-tokens", "16", "--new-tokens", "32")
     row = rows(summary)["ten"]
-    # Loose, since other processes may run beside a test; benchmarks/suite_overhead.py has the tight figures.
+    # Loose, as other processes may run beside a test; benchmarks/suite_overhead.py has the tight figures.
     assert row["itl_s"]["median"] == pytest.approx(0.010, rel=0.05)
     assert row["ttft_s"]["median"] == pytest.approx(0.050, rel=0.1)

@@ -1,0 +1,61 @@
+"""On a machine with an NVIDIA GPU: is it found, and do the engines run on it? Skipped, with the reason, elsewhere."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator import devices, doctor, engines
+
+ROOT = Path(__file__).resolve().parents[2]
+FOUND = devices.detect()["cuda"]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not FOUND.devices, reason=f"no NVIDIA GPU: {FOUND.reason}"),
+]
+
+
+def test_detection_agrees_with_nvidia_smi():
+    listed = subprocess.run(
+        ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True, check=True
+    )
+    ids = [device.ids[0] for device in FOUND.devices]
+    assert set(listed.stdout.split()) <= set(ids)
+
+
+def test_a_gpu_is_taken_by_index_and_by_uuid():
+    uuid = FOUND.devices[0].ids[0]
+    assert devices.choose("cuda", "0", print).ids == devices.choose("cuda", uuid, print).ids == (uuid,)
+
+
+def test_engines_measure_on_the_gpu(tmp_path):
+    toolkit = [each for each in doctor.examine() if each.check == "nvidia-toolkit"]
+    if not toolkit or toolkit[0].status != "ok":
+        pytest.skip("no NVIDIA container toolkit: " + (toolkit[0].what if toolkit else "not examined"))
+    names = [
+        e.name
+        for e in engines.discover().values()
+        if not e.test_only and "cuda" in e.devices and e.devices["cuda"].support.runs
+    ]
+    out = tmp_path / "out"
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator",
+        "run",
+        "--engines",
+        ",".join(names),
+        "--device",
+        "cuda",
+        "--out",
+        out,
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=7200, check=False)
+    rows = json.loads((out / "summary.json").read_text())["rows"]
+    failed = {
+        (row["engine"], row["variant"]): row["reason"] for row in rows if row["outcome"] not in ("ok", "unsupported")
+    }
+    assert failed == {} and done.returncode == 0, done.stderr
