@@ -233,6 +233,7 @@ def main() -> None:
     # The tied output matrix is the embedding: it is stored once. Norms are small, so float16 loses nothing there.
     weights = {k: v.half().contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight"}
     safetensors.torch.save_file(weights, args.out / "model.safetensors", metadata={"format": "pt"})
+    (args.out / "model.safetensors").chmod(0o644)  # safetensors writes 0600: a container's other user could not read it
     say("evaluating the stored weights")
     stored = LlamaForCausalLM.from_pretrained(args.out, dtype=torch.float32).eval()
     text = corpus.heldout_text(held)
