@@ -19,4 +19,7 @@ def checkout(tmp_path, daemon):
     """A copy of the suite in which a test may change files."""
     made = Checkout(tmp_path / "suite")
     (made.path / "results").mkdir()
-    return made
+    yield made
+    for name in made.made:
+        for image in daemon.images.list(name=f"llm-bench/{name}"):
+            daemon.images.remove(image.id, force=True)

@@ -20,6 +20,7 @@ class Checkout:
     def __init__(self, path: Path, engines: Iterable[str] = ()):
         """With the folders of `engines` beside bench_dummy."""
         self.path = path
+        self.made: list[str] = []  # engines that exist only here: their images go when the test ends
         for part in (*PARTS, *(f"bench_{name}" for name in engines)):
             source = ROOT / part
             ignore = shutil.ignore_patterns("__pycache__")
@@ -47,6 +48,7 @@ class Checkout:
     def engine(self, name: str, variants: dict[str, dict], **top) -> None:
         """A contender made by copying bench_dummy under another name and changing only files in the copy."""
         folder = self.path / f"bench_{name}"
+        self.made.append(name)
         shutil.copytree(self.path / "bench_dummy", folder)
         for path in folder.rglob("*"):
             if path.is_file():
