@@ -33,6 +33,7 @@ def main(convert: Callable[[Path, Path, dict[str, Any]], None]) -> None:
     if final.exists():
         print("already converted")
         return
+    (options.out / "error.json").unlink(missing_ok=True)  # of a try before this one
     temporary = options.out / f".{ARTEFACT}.partial"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()

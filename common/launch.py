@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import json
+import math
 import os
 import platform
 import sys
@@ -53,12 +54,14 @@ def run(engine_class: type[Engine], job: dict[str, Any], out: Path) -> int:
     memory = MemoryProbe()
     samples = SampleLog(out / "samples.jsonl")
     try:
-        _measure(engine_class(), job, out, result, samples)
+        _measure(engine_class, job, out, result, samples)
         result["outcome"] = "ok"
     except Failed as failure:
         result["outcome"], result["reason"] = failure.outcome, str(failure)
     except MemoryError:
         result["outcome"], result["reason"] = "oom_suspected", _tail()
+    except Exception:  # not the engine's doing: it stays a harness_error, but never without a word
+        result["reason"] = _tail()
     samples.close()
     result["memory"] = memory.peak()
     write_json_atomically(out / "result.json", result)
@@ -67,11 +70,13 @@ def run(engine_class: type[Engine], job: dict[str, Any], out: Path) -> int:
     return 0 if result["outcome"] == "ok" else 1
 
 
-def _measure(engine: Engine, job: dict[str, Any], out: Path, result: dict[str, Any], samples: SampleLog) -> None:
+def _measure(
+    engine_class: type[Engine], job: dict[str, Any], out: Path, result: dict[str, Any], samples: SampleLog
+) -> None:
     started = time.monotonic()
-    loaded = _guard("load_failed", lambda: engine.load(job))
+    engine, loaded = _guard("load_failed", lambda: _load(engine_class, job))
     result["load_s"] = time.monotonic() - started
-    result["loaded"] = loaded.as_dict()
+    result["loaded"] = loaded
     result["streams"] = engine.streams
 
     iterations = _Iterations(engine, job, samples)
@@ -83,6 +88,13 @@ def _measure(engine: Engine, job: dict[str, Any], out: Path, result: dict[str, A
     if job.get("score"):
         result["scores"] = _guard("engine_error", lambda: _score(engine, job["score"], out))
     _guard("engine_error", engine.close)
+
+
+def _load(engine_class: type[Engine], job: dict[str, Any]) -> tuple[Engine, dict[str, Any]]:
+    engine = engine_class()
+    loaded = engine.load(job).as_dict()
+    json.dumps(loaded, allow_nan=False)  # a value that JSON lacks would cost the whole result in the end
+    return engine, loaded
 
 
 class _Iterations:
@@ -148,7 +160,10 @@ def _score(engine: Engine, sequences: list[list[int]], out: Path) -> list[dict[s
             raise ValueError(f"logprobs has shape {values.shape} for {len(tokens)} tokens: want [{len(tokens) - 1}, V]")
         np.save(out / f"logprobs-{number}.npy", values)
         own = values[np.arange(len(tokens) - 1), tokens[1:]]
-        scores.append({"mean_logprob": float(own.mean()), "file": f"logprobs-{number}.npy"})
+        mean = float(own.mean())
+        if not math.isfinite(mean):
+            raise ValueError(f"the mean log-probability of sequence {number} is {mean}")
+        scores.append({"mean_logprob": mean, "file": f"logprobs-{number}.npy"})
     return scores
 
 
@@ -166,7 +181,8 @@ def _guard(outcome: str, action: Callable[[], Any]) -> Any:
 
 def _tail() -> str:
     """The end of the traceback being handled."""
-    return "\n".join(traceback.format_exc().strip().splitlines()[-TRACEBACK_LINES:])
+    head, *lines = traceback.format_exc().strip().splitlines()
+    return "\n".join([head, *lines[-TRACEBACK_LINES:]])
 
 
 def _environment() -> dict[str, Any]:

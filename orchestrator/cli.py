@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import docker
 from docker.errors import DockerException
 from tabulate import tabulate
 
-from orchestrator import devices, doctor, engines, host, matrix, merge, outcomes, plan, report, run, summarise
+from orchestrator import devices, doctor, engines, host, matrix, merge, outcomes, plan, prompts, report, run, summarise
 from orchestrator.docker_sandbox import DockerSandbox
 from orchestrator.errors import CellError, UserError
 from orchestrator.images import Images
@@ -65,7 +66,7 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
         values = ()
     if not values or min(values) < 1:
         raise click.BadParameter("expected whole numbers from 1 on, for example 1,8")
-    return values
+    return tuple(dict.fromkeys(values))
 
 
 @cli.command("run")
@@ -123,14 +124,16 @@ def run_command(
         seed = summarise.seed_of(directory)
     setting = plan.PROFILES[profile]
     request = run.Request(
-        engines=tuple(chosen), device=target, model=model, precisions=precisions, variants=variants, shapes=shapes,
-        profile=setting, launches=launches or setting.launches, repetitions=repetitions or setting.repetitions,
+        device=target, model=model, profile=setting, launches=launches or setting.launches,
+        repetitions=repetitions or setting.repetitions,
         threads=threads or host.default_threads(), seed=run.new_seed() if seed is None else seed, prompt=prompt,
         wall_s=timeout,
     )  # fmt: skip
     # A model that is no model is the user's mistake: found out before anything is written. A hub that does not answer
     # is not; it ends the cells.
     resolved = resolve_early(model, progress)
+    shapes = fit_shapes(shapes, resolved, prompt)
+    cells = plan.cells(chosen, precisions, variants, shapes)
     uninterrupted = run.Run(request, directory, sandbox, resolved, progress).go(cells)
     for lock in locks:
         lock.close()
@@ -138,9 +141,36 @@ def run_command(
     path = report.write(directory, summary, support_matrix())
     click.echo("\n" + report.terminal(summary))
     click.echo(f"report: {path}")
-    return (
-        outcomes.exit_code([row["outcome"] for row in summary["rows"]]) if uninterrupted else outcomes.EXIT_INTERRUPTED
-    )
+    if not uninterrupted:
+        return outcomes.EXIT_INTERRUPTED
+    asked = {(cell.engine.name, cell.variant.name, cell.shape) for cell in cells}
+    return outcomes.exit_code([row["outcome"] for row in summary["rows"] if row_identity(row) in asked])
+
+
+def row_identity(row: dict[str, Any]) -> tuple[str, str, plan.Shape]:
+    """A resumed directory may hold rows that this command did not ask for."""
+    return row["engine"], row["variant"], plan.Shape(row["batch_size"], row["prompt_tokens"], row["new_tokens"])
+
+
+def fit_shapes(
+    shapes: tuple[plan.Shape, ...], resolved: Callable[[], Any], prompt: str | None
+) -> tuple[plan.Shape, ...]:
+    """The shapes with the prompt length that --prompt really has. Raises UserError where the model cannot take them."""
+    try:
+        model = resolved()
+    except CellError:
+        return shapes  # the run records why there is no model
+    if prompt is not None:
+        length = len(prompts.make(model, 1, 1, shapes[0].prompt_tokens, prompt)[0][0])
+        shapes = tuple(replace(shape, prompt_tokens=length) for shape in shapes)
+    positions = model.config.get("max_position_embeddings")
+    for shape in shapes:
+        if positions and shape.prompt_tokens + shape.new_tokens > positions:
+            raise UserError(
+                f"{shape.prompt_tokens} prompt + {shape.new_tokens} new tokens exceed the {positions} positions of "
+                f"{model.name}: lower --prompt-tokens or --new-tokens"
+            )
+    return shapes
 
 
 def check_model_name(model: str) -> None:
@@ -151,24 +181,26 @@ def check_model_name(model: str) -> None:
 def check_directory(directory: Path, resume: bool) -> None:
     """Results are never overwritten."""
     journal = directory / "journal.jsonl"
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file: name another --out")
     if resume and not journal.is_file():
         raise UserError(f"--resume: {directory} holds no journal.jsonl; name the directory to continue with --out")
     if not resume and directory.exists() and any(directory.iterdir()):
         raise UserError(f"{directory} is not empty: add --resume to continue there, or name another --out")
 
 
-def resolve_early(model: str, progress: Progress) -> Callable[[str], Any]:
+def resolve_early(model: str, progress: Progress) -> Callable[[], Any]:
     """Resolve now; UserError is raised at once, CellError is kept for the run to record."""
     try:
         found = resolve(model, CACHE, say=progress.say)
     except CellError as error:
         kept = error
 
-        def fail(_spec: str) -> Any:
+        def fail() -> Any:
             raise kept
 
         return fail
-    return lambda _spec: found
+    return lambda: found
 
 
 def make_sandbox(isolation: str, target: devices.Device, site: Site, progress: Progress) -> Sandbox:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import UserError
+
 NAME = "journal.jsonl"
 
 
@@ -34,12 +36,22 @@ class Journal:
 
 
 def read(directory: Path) -> Iterator[dict[str, Any]]:
-    """The records, oldest first. A torn last line, as a power cut leaves it, is left out."""
-    with (directory / NAME).open("rb") as file:
-        for line in file:
+    """The records, oldest first. A torn last line, as a power cut leaves it, is left out.
+
+    Raises UserError for a damaged line before it: what is missing there cannot be known.
+    """
+    path = directory / NAME
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
-            yield json.loads(line)
+            try:
+                record = json.loads(line)
+            except ValueError:
+                record = None
+            if not isinstance(record, dict) or "kind" not in record:
+                raise UserError(f"{path} line {number} is damaged: restore the file, or measure into another --out")
+            yield record
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from orchestrator.metrics import BadSamples, read_samples
 from orchestrator.outcomes import OUTCOMES
 from orchestrator.plan import WARMUP, Cell
 from orchestrator.sandbox import Ended, tail
+from orchestrator.untrusted import Unreadable, is_count, is_number, parse, read_text
 from orchestrator.weights import Weights
 
 RESULT_LIMIT = 16 << 20
@@ -74,7 +76,7 @@ def judge(ended: Ended, directory: Path, launch_job: dict[str, Any], weights: We
         word = "oom_suspected" if ended.signal == 9 else "engine_error"
         return Verdict(word, f"killed by signal {ended.signal}\n{log}", result, {})
     if result is not None and result["outcome"] != "ok":
-        return Verdict(result["outcome"], str(result.get("reason")), result, {})
+        return Verdict(result["outcome"], str(result.get("reason") or "").strip() or "no reason was given", result, {})
     if ended.exit_code != 0:
         return Verdict("engine_error", f"exit code {ended.exit_code}\n{log}", result, {})
     if result is None:
@@ -88,11 +90,13 @@ def _judge_samples(directory: Path, launch_job: dict[str, Any], result: dict[str
     shape = launch_job["shape"]
     try:
         samples = read_samples(directory / "out" / "samples.jsonl")
-    except (BadSamples, OSError, UnicodeDecodeError) as error:
+    except (BadSamples, OSError) as error:
         return Verdict("invalid_output", str(error), result, {})
     measured = sum(sample["phase"] == "measure" for sample in samples)
     if measured != launch_job["repetitions"]:
         return Verdict("invalid_output", f"{measured} samples, {launch_job['repetitions']} were asked for", result, {})
+    if not result["streams"] and not all("ttft_ns" in sample for sample in samples):
+        return Verdict("invalid_output", "samples.jsonl lacks ttft_ns", result, {})
     checks = {
         "precision": gates.precision_proof(launch_job["precision"], result["loaded"], weights),
         "tokens": gates.token_audit(samples, shape["batch_size"], shape["new_tokens"]),
@@ -105,27 +109,43 @@ def _judge_samples(directory: Path, launch_job: dict[str, Any], result: dict[str
 
 def _read_result(path: Path) -> tuple[dict[str, Any] | None, str | None]:
     """(result, None), (None, None) where there is none, or (None, what is wrong with it)."""
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        return None, "result.json is not a plain file"
-    if not path.exists():
-        return None, None
-    if path.stat().st_size > RESULT_LIMIT:
-        return None, f"result.json has {path.stat().st_size} bytes"
     try:
-        result = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except (ValueError, UnicodeDecodeError) as error:
+        result = parse(read_text(path, RESULT_LIMIT))
+    except FileNotFoundError:
+        return None, None
+    except Unreadable as error:
+        return None, str(error)
+    except ValueError as error:
         return None, f"result.json is not valid: {error}"
-    loaded = result.get("loaded") if isinstance(result, dict) else None
     if not isinstance(result, dict) or result.get("schema") != 1 or result.get("outcome") not in OUTCOMES:
         return None, "result.json has not the schema 1 of this suite"
-    if result["outcome"] == "ok" and not (
-        isinstance(loaded, dict)
-        and isinstance(loaded.get("weight_bytes"), int)
-        and isinstance(loaded.get("dtype"), str)
-    ):
-        return None, "result.json does not say what was loaded"
+    if result["outcome"] == "ok":
+        for name, fits in SAYS.items():
+            value: Any = result
+            for key in name.split("."):
+                value = value[key] if isinstance(value, dict) and key in value else MISSING
+            if not fits(value):
+                return None, f"result.json: {name} is missing or wrong"
     return result, None
 
 
-def _refuse(word: str) -> float:
-    raise ValueError(f"{word} is not a number")
+def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+MISSING = object()
+SAYS = {
+    "streams": _is_flag, "warmup.steady": _is_flag, "load_s": is_number, "first_generate_s": _or_null(is_number),
+    "memory.peak_host_mib": _or_null(is_number), "loaded.version": _is_text, "loaded.dtype": _is_text,
+    "loaded.quantization": _or_null(_is_text), "loaded.weight_bytes": is_count, "loaded.threads": _or_null(is_count),
+    "loaded.kv_bytes": _or_null(is_count),
+}  # fmt: skip
+"""What the gates and the summary read from the result of a launch that is ok."""

@@ -26,8 +26,9 @@ def load(directory: Path) -> dict[str, Any]:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}") from error
-    if summary.get("schema") != SCHEMA:
-        raise UserError(f"{path} has schema {summary.get('schema')!r}, this suite reads schema {SCHEMA}")
+    schema = summary.get("schema") if isinstance(summary, dict) else None
+    if schema != SCHEMA:
+        raise UserError(f"{path} has schema {schema!r}, this suite reads schema {SCHEMA}")
     return summary
 
 

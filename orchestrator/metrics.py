@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import json
-import math
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from orchestrator.stats import percentile
+from orchestrator.untrusted import Unreadable, is_count, is_number, parse, read_text
 
 METRICS = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s")
 P90_NEEDS, P99_NEEDS = 64, 662  # fewer steps do not support the tail
 NOISY_SHARE = 0.05  # of one core
+SAMPLES_LIMIT = 256 << 20  # bytes
 NOISE_NEEDS_S = 0.2  # CPU counters tick at 100 Hz: a shorter iteration's share is rounding
 
 
@@ -22,14 +22,16 @@ class BadSamples(Exception):
 
 
 def read_samples(path: Path) -> list[dict[str, Any]]:
-    """The samples of a launch. Raises BadSamples naming the line for what is not a sample."""
+    """The samples of a launch. Raises BadSamples naming the line for what is not a sample; FileNotFoundError."""
+    try:
+        lines = read_text(path, SAMPLES_LIMIT).splitlines()
+    except Unreadable as error:
+        raise BadSamples(str(error)) from error
     samples = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
-            sample = json.loads(line, parse_constant=_refuse)
-            times = sample["steps_ns"]
-            good = bool(times) and all(isinstance(t, int) and t >= 0 for t in times)
-            good = good and sample["phase"] in ("warmup", "measure") and isinstance(sample["ids"], list)
+            sample = parse(line)
+            good = _is_sample(sample)
         except (ValueError, KeyError, TypeError):
             good = False
         if not good:
@@ -38,8 +40,19 @@ def read_samples(path: Path) -> list[dict[str, Any]]:
     return samples
 
 
-def _refuse(word: str) -> float:
-    raise ValueError(f"{word} is not a number")
+def _is_sample(sample: dict[str, Any]) -> bool:
+    times, ids, foreign = sample["steps_ns"], sample["ids"], sample.get("foreign_cpu_s")
+    return (
+        is_count(sample["i"])
+        and sample["phase"] in ("warmup", "measure")
+        and isinstance(times, list)
+        and all(is_count(each) for each in times)
+        and times[-1:] > [0]
+        and isinstance(ids, list)
+        and all(isinstance(step, list) for step in ids)
+        and (foreign is None or is_number(foreign))
+        and ("ttft_ns" not in sample or is_count(sample["ttft_ns"]))
+    )
 
 
 def iteration_metrics(sample: dict[str, Any], batch: int, prompt_tokens: int, streams: bool) -> dict[str, float | None]:
@@ -67,7 +80,8 @@ def launch_metrics(samples: list[dict[str, Any]], job: dict[str, Any], streams: 
     """Per metric the list of iteration values; tails of the step times where the sample supports them; flags."""
     shape = job["shape"]
     measured = [sample for sample in samples if sample["phase"] == "measure"]
-    rows = [iteration_metrics(each, shape["batch_size"], shape["prompt_tokens"], streams) for each in measured]
+    prompt_tokens = len(job["prompts"][0][0])  # a text of the user's own may be shorter than the shape says
+    rows = [iteration_metrics(each, shape["batch_size"], prompt_tokens, streams) for each in measured]
     steps = []
     if streams:
         for sample in measured:
@@ -86,6 +100,4 @@ def launch_metrics(samples: list[dict[str, Any]], job: dict[str, Any], streams: 
 
 def _is_noisy(sample: dict[str, Any]) -> bool:
     seconds, foreign = sample["steps_ns"][-1] / 1e9, sample.get("foreign_cpu_s")
-    return (
-        foreign is not None and math.isfinite(foreign) and seconds >= NOISE_NEEDS_S and foreign / seconds > NOISY_SHARE
-    )
+    return foreign is not None and seconds >= NOISE_NEEDS_S and foreign / seconds > NOISY_SHARE

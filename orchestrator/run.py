@@ -20,11 +20,11 @@ from typing import Any
 from orchestrator import host, journal, launches, plan, prompts
 from orchestrator.artefacts import Artefacts
 from orchestrator.devices import Device
-from orchestrator.engines import Engine
 from orchestrator.errors import CellError, UserError
 from orchestrator.models import Model
 from orchestrator.progress import Progress, duration
 from orchestrator.sandbox import Sandbox, Task, thread_environment
+from orchestrator.tables import first_line
 from orchestrator.weights import Weights
 
 STOPPING = ("load_failed", "engine_error", "oom_host", "oom_suspected", "oom_gpu", "timeout_wall", "timeout_hung",
@@ -36,12 +36,8 @@ STOPPING = ("load_failed", "engine_error", "oom_host", "oom_suspected", "oom_gpu
 class Request:
     """What is to be measured; every field is recorded in the journal."""
 
-    engines: tuple[Engine, ...]
     device: Device
     model: str
-    precisions: str | None
-    variants: str | None
-    shapes: tuple[plan.Shape, ...]
     profile: plan.Profile
     launches: int
     repetitions: int
@@ -55,7 +51,7 @@ class Run:
     """One run into one directory."""
 
     def __init__(
-        self, request: Request, directory: Path, sandbox: Sandbox, resolve: Callable[[str], Model], progress: Progress
+        self, request: Request, directory: Path, sandbox: Sandbox, resolve: Callable[[], Model], progress: Progress
     ):
         self._request, self._directory, self._sandbox = request, directory, sandbox
         self._resolve, self._progress = resolve, progress
@@ -70,7 +66,7 @@ class Run:
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         self._journal = journal.Journal(self._directory)
-        self._journal.append("run", **self._describe())
+        self._journal.append("run", **self._describe(cells))
         word = "harness_error"
         try:
             with _terminated_as_interrupt():
@@ -94,7 +90,7 @@ class Run:
     def _measure(self, cells: list[plan.Cell]) -> None:
         request = self._request
         try:
-            model = self._resolve(request.model)
+            model = self._resolve()
         except CellError as error:
             for cell in cells:
                 self._end_cell(cell, error.outcome, error.reason)
@@ -161,7 +157,7 @@ class Run:
             try:
                 prepared[engine] = self._sandbox.prepare(mine[0].engine, self._request.device.kind)
             except CellError as error:
-                self._progress.say(f"{engine}: {error.outcome}: {error.reason.splitlines()[0]}")
+                self._progress.say(f"{engine}: {error.outcome}: {first_line(error.reason)}")
                 for cell in mine:
                     self._end_cell(cell, error.outcome, error.reason)
         return prepared
@@ -174,7 +170,7 @@ class Run:
             try:
                 artefacts[cell.label] = store.ensure(cell.engine, kind, cell.variant, model, image, facts)
             except CellError as error:
-                self._progress.say(f"{cell.label}: {error.outcome}: {error.reason.splitlines()[-1]}")
+                self._progress.say(f"{cell.label}: {error.outcome}: {first_line(error.reason)}")
                 self._end_cell(cell, error.outcome, error.reason)
         return artefacts
 
@@ -209,7 +205,7 @@ class Run:
             if verdict.outcome != "ok" or cell.label not in self._outcomes:
                 self._outcomes[cell.label] = verdict.outcome
             if verdict.outcome != "ok":
-                self._progress.say(f"  {verdict.outcome}: {(verdict.reason or '').splitlines()[-1]}")
+                self._progress.say(f"  {verdict.outcome}: {first_line(verdict.reason)}")
 
     def _launch(self, cell, block: int, key: str, model, weights, image, artefact, launch_job) -> launches.Verdict:
         directory = self._fresh(f"{cell.label}-{block + 1}-{key[:8]}")
@@ -264,7 +260,7 @@ class Run:
         self._outcomes[cell.label] = outcome
         self._journal.append("cell_end", label=cell.label, outcome=outcome, reason=reason)
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self, cells: list[plan.Cell]) -> dict[str, Any]:
         request = self._request
         return {
             "schema": 1,
@@ -289,7 +285,7 @@ class Run:
                     "precision": cell.variant.precision, "scheme": cell.variant.scheme,
                     "settings": cell.variant.settings, **asdict(cell.shape), **self._caveat(cell),
                 }
-                for cell in plan.cells(request.engines, request.precisions, request.variants, request.shapes)
+                for cell in cells
             ],
         }  # fmt: skip
 

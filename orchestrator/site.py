@@ -42,13 +42,19 @@ class Site:
         names = [each.name for each in fields(cls)]
         values = {}
         if path.is_file():
-            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            try:
+                content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            except yaml.MarkedYAMLError as error:
+                line = error.problem_mark.line + 1 if error.problem_mark else 1
+                raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from error
             if not isinstance(content, dict):
                 raise UserError(f"{path}: expected `key: value` lines with the keys {', '.join(names)}")
             values = content
             for key in values:
                 if key not in names:
                     raise unknown(f"key in {path}", str(key), names)
+                if not isinstance(values[key], str | None):
+                    raise UserError(f"{path}: {key}: expected text, not {values[key]!r}")
         for name in names:
             if environment.get(f"BENCH_{name.upper()}"):
                 values[name] = environment[f"BENCH_{name.upper()}"]

@@ -27,12 +27,13 @@ def summarise(directory: Path) -> dict[str, Any]:
     runs = [record for record in records if record["kind"] == "run"]
     if not runs:
         raise UserError(f"{directory / journal.NAME} holds no run")
-    model = next((record for record in reversed(records) if record["kind"] == "model"), None)
     end = records[-1]["outcome"] if records[-1]["kind"] == "end" else "interrupted"  # killed before it could say so
-    cells: dict[str, dict[str, Any]] = {}
-    for run in runs:  # a resumed run may ask for more; what was measured before stays in the tables
-        cells.update({cell["label"]: cell for cell in run["cells"]})
-    rows = [_row(cell, directory, records, runs[-1], model, end) for cell in cells.values()]
+    models = _models(records)
+    cells: dict[str, tuple[dict, dict, dict | None]] = {}
+    for run, model in zip(runs, models, strict=True):  # a resumed run may ask for more, of another device or model;
+        cells.update({cell["label"]: (cell, run, model) for cell in run["cells"]})  # what was before stays what it was
+    rows = [_row(cell, directory, records, run, model, end) for cell, run, model in cells.values()]
+    model = models[-1]
     return {
         "schema": SCHEMA,
         "run": {
@@ -48,9 +49,24 @@ def summarise(directory: Path) -> dict[str, Any]:
     }
 
 
+def _models(records: list[dict]) -> list[dict | None]:
+    """The model of each run; one that ended before it had read its model takes that of the run before."""
+    found: list[tuple[str, dict | None]] = []
+    for record in records:
+        if record["kind"] == "run":
+            known = found[-1][1] if found and found[-1][0] == record["model"] else None
+            found.append((record["model"], known))
+        elif record["kind"] == "model":
+            found[-1] = (found[-1][0], record)
+    return [model for _, model in found]
+
+
 def seed_of(directory: Path) -> int:
-    """The seed of a run's order of launches, so that a resumed run keeps it."""
-    return next(record["seed"] for record in journal.read(directory) if record["kind"] == "run")
+    """The seed of a run's order of launches, so that a resumed run keeps it. Raises UserError where there is no run."""
+    for record in journal.read(directory):
+        if record["kind"] == "run":
+            return record["seed"]
+    raise UserError(f"{directory / journal.NAME} holds no run")
 
 
 def _row(cell, directory: Path, records: list[dict], run: dict, model: dict | None, end: str) -> dict[str, Any]:

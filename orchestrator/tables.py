@@ -179,6 +179,4 @@ def first_line(reason: str | None) -> str:
     lines = [line for line in (reason or "").splitlines() if line.strip()]
     if not lines:
         return ""
-    return (lines[-1] if lines[0].startswith(("Traceback", "  File")) or "Traceback" in (reason or "") else lines[0])[
-        :300
-    ]
+    return (lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0])[:300]

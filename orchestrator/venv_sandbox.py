@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -29,6 +30,8 @@ from orchestrator.site import Site
 
 # What may pass from the user's environment into an engine's process: no token, no site setting that changes a result.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_HOME", "ROCM_PATH")
+# An install needs what a site sets for compilers, proxies and certificates, so it gets all but what names a secret.
+SECRET = re.compile("TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ class VenvSandbox:
             self._progress.say(f"{engine.name}: installing into {path}")
             lines: deque[str] = deque(maxlen=LOG_LINES)
             started = time.monotonic()
-            environment = {**os.environ, **self._site.pip_environment()}
+            mine = {key: value for key, value in os.environ.items() if not SECRET.search(key)}
+            environment = {**mine, **self._site.pip_environment()}
             with subprocess.Popen(
                 shlex.split(install), cwd=self._root, env=environment, text=True, errors="replace",
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -1,0 +1,52 @@
+"""Reading what a launch left behind. The engine can write there as well, so nothing is taken on trust."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+LARGEST = 2**63  # no time, count or size of ours comes near
+
+
+class Unreadable(Exception):
+    """The file is not what it should be; the message, one line, begins with its name."""
+
+
+def read_text(path: Path, limit: int) -> str:
+    """The text of a plain file of at most `limit` bytes. Raises Unreadable, FileNotFoundError.
+
+    A link could lead to a file of the host's, and reading a pipe would wait forever.
+    """
+    facts = path.lstat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise Unreadable(f"{path.name} is not a plain file")
+    if facts.st_size > limit:
+        raise Unreadable(f"{path.name} has {facts.st_size} bytes")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"{path.name} is not valid: {error}") from error
+
+
+def parse(text: str) -> Any:
+    """JSON without NaN and infinity. Raises ValueError."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is not a number")
+
+
+def is_count(value: Any) -> bool:
+    """A whole number from 0 on that fits 64 bits; true and false are none."""
+    return type(value) is int and 0 <= value < LARGEST
+
+
+def is_number(value: Any) -> bool:
+    """A finite number; true and false are none."""
+    return type(value) in (int, float) and abs(value) < LARGEST

@@ -1,0 +1,58 @@
+import sys
+
+import pynvml
+import pytest
+from fakes import FakeNvml, linux_machine
+
+from orchestrator import cli, devices, site
+from orchestrator.detection import Device
+from orchestrator.host import Host
+
+
+@pytest.fixture
+def cpu():
+    """The device that every machine has."""
+    return Device("cpu", "Example (2 cores)", ("cpu",), 1024.0, {})
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine without a GPU, no site settings, and results and cache in a folder of the test's own."""
+    host = Host(linux_machine(tmp_path / "host"), "Linux", "x86_64", affinity=range(4))
+    found = devices.detect(FakeNvml(error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND), host)
+    monkeypatch.setattr(devices, "detect", lambda: found)
+    for name in ("CUDA_VISIBLE_DEVICES", "BENCH_CA_BUNDLE", "BENCH_WHEELHOUSE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cli, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(cli, "CACHE", tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def call(machine, monkeypatch, capsys):
+    """Run the command line on `machine`. Returns (exit code, stdout, lines of stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["benchmark.sh", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return ended.value.code, printed.out, printed.err.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A small checkout with one engine; the host has no CA bundle."""
+    monkeypatch.setattr(site, "HOST_CA_BUNDLES", ())
+    for name in (
+        "common/engine.py", "common/launch.py", "bench_alpha/bench.py", "bench_alpha/Dockerfile",
+        "bench_alpha/README.md", "bench_alpha/engine.yaml", "bench_alpha/requirements/cpu.txt",
+        "bench_alpha/__pycache__/bench.pyc",
+        "docker/install.sh", "docker/base.Dockerfile", "docker/debian_base.sh", "orchestrator/cli.py", "README.md",
+    ):  # fmt: skip
+        path = tmp_path / "checkout" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# {name}\n")
+    return tmp_path / "checkout"

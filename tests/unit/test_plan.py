@@ -1,0 +1,144 @@
+"""Which cells a request means, which of them cannot run, and in which order the others do."""
+
+from collections import Counter
+
+import pytest
+from made_up import CONFIG, cell, engine, variant
+
+from orchestrator import plan
+from orchestrator.engines import Support
+from orchestrator.errors import UserError
+
+SHAPES = [plan.Shape(1, 8, 4), plan.Shape(2, 8, 4)]
+
+
+@pytest.fixture
+def two():
+    alpha = engine("alpha", [
+        variant("float32"), variant("compile", default=False), variant("int8", precision="int8"),
+        variant("q4", precision="int4", default=False),
+    ])  # fmt: skip
+    return [alpha, engine("beta", [variant("float32"), variant("q8", precision="int8")])]
+
+
+def names(cells):
+    return [f"{each.engine.name}-{each.variant.name}" for each in cells]
+
+
+@pytest.mark.parametrize(("precisions", "variants", "expected"), [
+    (None, None, ["alpha-float32", "alpha-int8", "beta-float32", "beta-q8"]),
+    ("all", "default", ["alpha-float32", "alpha-int8", "beta-float32", "beta-q8"]),
+    ("int8", None, ["alpha-int8", "beta-q8"]),
+    ("int8, float32", None, ["alpha-float32", "alpha-int8", "beta-float32", "beta-q8"]),
+    (None, "all", ["alpha-float32", "alpha-compile", "alpha-int8", "alpha-q4", "beta-float32", "beta-q8"]),
+    ("int4", "all", ["alpha-q4"]),
+    (None, "compile,q8", ["alpha-compile", "beta-q8"]),
+    ("float32", "compile,q8", ["alpha-compile"]),
+    (None, "default,compile", ["alpha-float32", "alpha-compile", "alpha-int8", "beta-float32", "beta-q8"]),
+    ("all,int8", None, ["alpha-float32", "alpha-int8", "beta-float32", "beta-q8"]),
+])  # fmt: skip
+def test_selection(two, precisions, variants, expected):
+    assert names(plan.cells(two, precisions, variants, SHAPES[:1])) == expected
+
+
+def test_every_shape_is_a_cell_of_its_own(two):
+    cells = plan.cells(two, "int8", None, SHAPES)
+    assert [each.label for each in cells] == [
+        "alpha-int8-b1-p8-n4", "alpha-int8-b2-p8-n4", "beta-q8-b1-p8-n4", "beta-q8-b2-p8-n4",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("precisions", "variants", "message"), [
+    ("flaot32", None, "unknown precision 'flaot32': did you mean 'float32'? valid: float32, all, bfloat16"),
+    ("int8,fp4", None, "unknown precision 'fp4': "),
+    (None, "compiled", "unknown variant 'compiled': did you mean 'compile'? valid: compile, all, default, "),
+    ("int8", "compile,nf4", "unknown variant 'nf4': "),
+])  # fmt: skip
+def test_unknown_names_are_refused_closest_first(two, precisions, variants, message):
+    with pytest.raises(UserError) as caught:
+        plan.cells(two, precisions, variants, SHAPES)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_request_that_leaves_nothing_says_so(two):
+    with pytest.raises(UserError, match=r"no variant of beta matches --precisions int4 --variants default; .*list"):
+        plan.cells(two[1:], "int4", None, SHAPES)
+
+
+# -- what cannot run ---------------------------------------------------------------------------------------------------
+
+
+def test_what_can_run_is_not_held_back():
+    assert plan.unsupported(cell(row_multiple=8), "cpu", CONFIG) is None
+
+
+def test_the_variant_s_own_word_comes_first():
+    word = Support("unsupported", "no such kernel", "https://example.org/1")
+    assert plan.unsupported(cell(devices={"cpu": word}, row_multiple=3), "cpu", CONFIG) is word
+
+
+def test_a_device_without_entry():
+    assert "no rocm entry" in plan.unsupported(cell(), "rocm", CONFIG).note
+
+
+def test_an_engine_without_batch_runs_batch_one_only():
+    alone = engine(capabilities={"streams": True, "logprobs": True, "batch": False})
+    single, double = (plan.Cell(alone, alone.variants["float32"], shape) for shape in SHAPES)
+    assert plan.unsupported(single, "cpu", CONFIG) is None
+    assert plan.unsupported(double, "cpu", CONFIG) == Support("unsupported", "Alpha runs batch size 1 only")
+
+
+@pytest.mark.parametrize(("config", "named"), [
+    ({"hidden_size": 896, "intermediate_size": 4864}, "hidden_size 896"),
+    ({"hidden_size": 1024, "intermediate_size": 5000}, "intermediate_size 5000"),
+    ({"hidden_size": 1024, "intermediate_size": 256, "head_dim": 100, "num_attention_heads": 8}, "attention width 800"),
+])  # fmt: skip
+def test_a_size_that_does_not_fit_the_scheme_is_named(config, named):
+    made = cell(name="alpha", row_multiple=256, scheme="q4_k_m")
+    found = plan.unsupported(made, "cpu", {**CONFIG, "head_dim": None, **config})
+    assert found == Support("unsupported", f"q4_k_m needs weight rows divisible by 256: {named}")
+
+
+# -- order -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(two):
+    return plan.cells(two, None, "all", SHAPES)
+
+
+def test_every_block_is_complete(many):
+    sequence = plan.order(many, 5, seed=1)
+    assert [block for block, _ in sequence] == [block for block in range(5) for _ in many]
+    for block in range(5):
+        labels = Counter(each.label for number, each in sequence if number == block)
+        assert labels == Counter(each.label for each in many)
+
+
+def test_the_order_is_reproduced_by_its_seed_and_by_nothing_else(many):
+    def labels(seed, launches=5):
+        return [each.label for _, each in plan.order(many, launches, seed)]
+
+    assert labels(1) == labels(1)
+    assert labels(1) != labels(2)
+    assert labels(1, launches=2) == labels(1)[: 2 * len(many)]  # more launches change nothing before them
+
+
+def test_no_block_is_like_another_or_like_the_request(many):
+    sequence = plan.order(many, 6, seed=3)
+    blocks = {tuple(each.label for number, each in sequence if number == block) for block in range(6)}
+    assert len(blocks) == 6
+    assert tuple(each.label for each in many) not in blocks
+
+
+def test_nobody_is_always_first(many):
+    first = Counter(plan.order(many, 1, seed)[0][1].label for seed in range(1200))
+    assert set(first) == {each.label for each in many}
+    assert max(first.values()) < 2 * 1200 / len(many)
+
+
+def test_the_profiles_are_those_of_the_design():
+    sizes = {name: (each.launches, each.repetitions, each.is_measurement) for name, each in plan.PROFILES.items()}
+    assert sizes == {"quick": (1, 3, False), "standard": (5, 5, True), "publish": (10, 5, True)}
+    assert plan.WARMUP == {"min": 3, "max": 10, "span": 0.05}

@@ -1,0 +1,140 @@
+"""From a journal and its launches to rows."""
+
+import json
+
+import pytest
+from made_up import Results, cell, job, loaded, result, results, sample
+
+from orchestrator import summarise
+from orchestrator.errors import UserError
+
+MS = 1_000_000
+A, B = cell("alpha"), cell("beta")
+# DESIGN, section 8
+FIELDS = [
+    "engine", "engine_version", "variant", "precision", "scheme", "model", "device", "isolation", "batch_size",
+    "prompt_tokens", "new_tokens", "outcome", "reason", "launches", "iterations", "decode_tps", "prefill_tps",
+    "e2e_tps", "ttft_s", "itl_s", "load_s", "weights_mib", "peak_host_mib", "peak_device_mib", "energy_j_per_token",
+    "mbu", "mfu", "quality", "gates", "flags", "image",
+]  # fmt: skip
+
+
+def rows(directory):
+    return {row["engine"]: row for row in summarise.summarise(directory)["rows"]}
+
+
+@pytest.fixture
+def made(tmp_path):
+    return Results(tmp_path / "r")
+
+
+def test_a_row_has_every_field_of_the_design(tmp_path):
+    summary = summarise.summarise(results(tmp_path / "r", [A, B], 2))
+    assert set(summary) >= {"schema", "run", "limits", "rows"}
+    assert summary["schema"] == 1
+    for row in summary["rows"]:
+        assert set(FIELDS) - set(row) == set()
+        assert set(row["decode_tps"]) >= {"median", "low", "high", "level", "mean", "std"}
+    json.dumps(summary, allow_nan=False)
+
+
+def test_unknown_is_null_never_zero(tmp_path):
+    [row] = rows(results(tmp_path / "r", [A])).values()
+    unknown = ("peak_device_mib", "energy_j_per_token", "mbu", "mfu", "quality")
+    assert [row[name] for name in unknown] == [None] * 5
+    assert row["gates"] == {"precision": "pass", "tokens": "pass", "physics": "not checked", "agreement": "not checked",
+                            "cold_prefix": "not checked", "self_calibration": "not checked"}  # fmt: skip
+
+
+def speeds(block, _iteration):
+    """Launch `block` decodes a token in `block + 1` ms."""
+    return [10 * MS, (11 + block) * MS, (12 + 2 * block) * MS]
+
+
+def test_numbers_of_five_launches(tmp_path):
+    [row] = rows(results(tmp_path / "r", [A], 5, steps=speeds)).values()
+    assert (row["outcome"], row["launches"], row["iterations"]) == ("ok", 5, 10)
+    decode = row["decode_tps"]
+    assert decode["values"] == pytest.approx([1000, 500, 1000 / 3, 250, 200])
+    assert [decode[key] for key in ("median", "low", "high")] == pytest.approx([1000 / 3, 200, 1000])
+    assert decode["level"] == 0.9375
+    assert decode["mean"] == pytest.approx((1000 + 500 + 1000 / 3 + 250 + 200) / 5)
+    assert row["prefill_tps"]["median"] == pytest.approx(4 / 0.010)
+    assert row["weights_mib"] == pytest.approx(4000 / 2**20)
+    assert (row["kv_mib"], row["peak_host_mib"], row["load_s"], row["first_generate_s"]) == (1.0, 100.0, 0.5, 0.04)
+
+
+def test_three_launches_have_no_interval(tmp_path):
+    [row] = rows(results(tmp_path / "r", [A], 3, steps=speeds)).values()
+    decode = row["decode_tps"]
+    assert (decode["low"], decode["high"], decode["level"]) == (None, None, None)
+    assert len(decode["values"]) == 3
+
+
+def test_the_peak_is_the_worst_launch_s(made):
+    made.run([A]).plan(A, ["k0", "k1"])
+    for block, peak in enumerate((100.0, 300.0)):
+        memory = {"peak_host_mib": peak, "peak_mapped_file_mib": 1.0, "source": "test"}
+        made.launch(A, block, f"k{block}", made_result=result(memory=memory))
+    assert rows(made.end())["alpha"]["peak_host_mib"] == 300.0
+
+
+def test_what_the_engine_said_comes_before_what_was_declared(made):
+    told = result(loaded=loaded(version="9.9", threads=1, kv_bytes=None))
+    made.run([A]).plan(A, ["k"]).launch(A, 0, "k", made_result=told)
+    row = rows(made.end())["alpha"]
+    assert (row["engine_version"], row["threads"], row["kv_mib"]) == ("9.9", 1, None)
+    assert (row["image"], row["image_id"], row["workload"]) == ("venv:alpha-1", "i" * 12, "w1")
+    assert row["reproduce"].endswith("reproduce.sh")
+    assert row["reproduce_commands"] == "#!/bin/sh\necho again"
+
+
+@pytest.mark.parametrize(("run", "files", "flag"), [
+    ({"is_measurement": False}, {}, "not_a_measurement"),
+    ({}, {"made_result": result(warmup={"iterations": 10, "steady": False})}, "not_steady"),
+    ({}, {"samples": [sample(i, foreign_cpu_s=0.5, steps_ns=[1, 2, 10**9]) for i in range(2)]}, "noisy_host"),
+    ({}, {"made_result": result(streams=False), "samples": [sample(i, ttft_ns=MS) for i in range(2)]}, "not_streamed"),
+])  # fmt: skip
+def test_flags(made, run, files, flag):
+    made.run([A], **run).plan(A, ["k"]).launch(A, 0, "k", **files)
+    assert rows(made.end())["alpha"]["flags"] == [flag]
+
+
+def test_caveat_unverified_and_synthetic_are_flags(made):
+    made.run([A], model=None)
+    made.journal.append("model", name="synthetic:s", digest="d" * 64, synthetic=True, parameters=1)
+    made.plan(A, ["k"]).launch(A, 0, "k").end()
+    path = made.directory / "journal.jsonl"
+    text = (
+        path.read_text().replace('"caveat": null', '"caveat": "slow"').replace('"verified": true', '"verified": false')
+    )
+    path.write_text(text)
+    assert rows(made.directory)["alpha"]["flags"] == ["caveat", "synthetic_weights", "unverified"]
+
+
+def test_prompts_and_jobs_differ_by_shape(made):
+    wide = cell("alpha", shape=(2, 4, 3))
+    made.run([A, wide]).plan(A, ["k"]).plan(wide, ["k"])
+    made.launch(A, 0, "k").launch(wide, 0, "k", launch_job=job(wide))
+    one, two = summarise.summarise(made.end())["rows"]
+    assert two["decode_tps"]["median"] == pytest.approx(2 * one["decode_tps"]["median"])
+
+
+# -- what is no results directory --------------------------------------------------------------------------------------
+
+
+def test_no_journal(tmp_path):
+    with pytest.raises(UserError, match=r"holds no journal\.jsonl"):
+        summarise.summarise(tmp_path)
+
+
+@pytest.mark.parametrize("read", [summarise.summarise, summarise.seed_of])
+def test_no_run(tmp_path, read):
+    (tmp_path / "journal.jsonl").write_text('{"kind": "ru')
+    with pytest.raises(UserError, match="holds no run"):
+        read(tmp_path)
+
+
+def test_the_seed_is_the_first_run_s(made):
+    made.run([A], seed=7).run([A], seed=8).end()
+    assert summarise.seed_of(made.directory) == 7
