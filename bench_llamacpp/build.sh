@@ -19,8 +19,16 @@ case $device in
     # The GPU is unknown when the image is built. Real code for every generation since Ampere, because code that is
     # compiled on first use would be compiled again in every launch; PTX for Turing.
     # The driver's libcuda.so.1 comes with the device, so the programs are linked without it.
-    cuda) set -- -DGGML_CUDA=ON -DCMAKE_EXE_LINKER_FLAGS=-Wl,--allow-shlib-undefined "-DCMAKE_CUDA_ARCHITECTURES=${CUDA_ARCHITECTURES:-75-virtual;80-real;86-real;89-real;90-real;100-real;120a-real}" ;;
-    rocm) set -- -DGGML_HIP=ON "-DGPU_TARGETS=${HIP_ARCHITECTURES:-gfx90a;gfx942;gfx1100;gfx1101;gfx1200;gfx1201}" ;;
+    cuda)
+        set -- -DGGML_CUDA=ON -DCMAKE_EXE_LINKER_FLAGS=-Wl,--allow-shlib-undefined \
+            "-DCMAKE_CUDA_ARCHITECTURES=${CUDA_ARCHITECTURES:-75-virtual;80-real;86-real;89-real;90-real;100-real;120a-real}"
+        ;;
+    rocm)
+        HIPCXX=$(hipconfig -l)/clang
+        HIP_PATH=$(hipconfig -R)
+        export HIPCXX HIP_PATH
+        set -- -DGGML_HIP=ON "-DGPU_TARGETS=${HIP_ARCHITECTURES:-gfx90a;gfx942;gfx1100;gfx1101;gfx1200;gfx1201}"
+        ;;
     metal) set -- -DGGML_METAL=ON -DGGML_METAL_EMBED_LIBRARY=ON ;;
     *) echo "build.sh: unknown device '$device'; known: cpu cuda rocm metal" >&2; exit 1 ;;
 esac

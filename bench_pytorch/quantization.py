@@ -1,0 +1,63 @@
+"""Quantisation of a loaded model's linear layers by bitsandbytes, and what is really held afterwards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+HEAD = "lm_head"  # the output layer stays as it is, as in transformers' own use of bitsandbytes
+
+
+def quantize(model: nn.Module, scheme: str, group_size: int) -> str:
+    """Replace every linear layer but the head by bitsandbytes' own (scheme: llm_int8, nf4, fp4); returns its version.
+
+    Their weights are quantised when the model is moved to its device, and packed for the CPU in their first forward.
+    """
+    # At WARNING it writes one line per matrix product, and one about a kernel that only a hub could hand over.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    import bitsandbytes  # noqa: PLC0415 - the other variants need not wait for it
+
+    for name, old in list(model.named_modules()):
+        if type(old) is not nn.Linear or name == HEAD:
+            continue
+        shape = (old.in_features, old.out_features, old.bias is not None)
+        if scheme == "llm_int8":
+            how = {"has_fp16_weights": False}
+            new = bitsandbytes.nn.Linear8bitLt(*shape, threshold=6.0, device="meta", **how)
+            new.weight = bitsandbytes.nn.Int8Params(old.weight.data, requires_grad=False, **how)
+        else:
+            how = {"quant_type": scheme, "compress_statistics": False}
+            new = bitsandbytes.nn.Linear4bit(*shape, compute_dtype=old.weight.dtype, device="meta", **how)
+            new.weight = bitsandbytes.nn.Params4bit(
+                old.weight.data, requires_grad=False, blocksize=group_size, module=new, **how
+            )
+        new.bias = old.bias
+        model.set_submodule(name, new)
+    return f"bitsandbytes {bitsandbytes.__version__}"
+
+
+def weight_tensors(model: nn.Module) -> Iterator[torch.Tensor]:
+    """Every tensor that really holds weights - quantised ones as packed, with their scales - tied ones once."""
+    for weight in model.parameters():  # names a tied parameter once
+        yield weight
+        if state := getattr(weight, "quant_state", None):
+            yield from (state.absmax, state.code)
+    for module in model.modules():
+        if (state := getattr(module, "state", None)) is not None:  # Linear8bitLt
+            yield state.SCB
+
+
+def layer_kind(layer: nn.Linear) -> str:
+    """What a linear layer holds and how it is multiplied; "plain" when it is not quantised."""
+    device = layer.weight.device.type
+    if state := getattr(layer.weight, "quant_state", None):
+        fused = device != "cpu" or getattr(state, "packing_format_for_cpu", False)
+        product = "fused kernel" if fused else "widened for every product"
+        return f"{state.quant_type}, groups of {state.blocksize}, {product}"
+    if type(layer) is nn.Linear:
+        return "plain"
+    native = torch._C._dispatch_has_kernel_for_dispatch_key("bitsandbytes::int8_linear_matmul", device.upper())
+    return f"LLM.int8, {'int8' if native else 'float32'} product"
