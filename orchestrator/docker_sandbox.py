@@ -49,6 +49,7 @@ class DockerSandbox:
         job = write_job(task, MODEL, ARTEFACT if task.artefact else None)
         if os.getuid() == 0:
             os.chown(task.out, self._uid, self._gid)
+            self._refuse_unreadable(task.model)
         mounts = [(job, JOB, True), (task.model, MODEL, True), (task.out, OUT, False)]
         if task.artefact:
             mounts.append((task.artefact, ARTEFACT, True))
@@ -107,6 +108,15 @@ class DockerSandbox:
         (task.directory / "stderr.log").write_bytes(container.logs(stdout=False, stderr=True))
         killer = code - 128 if code is not None and code > 128 and code - 128 in set(signal.Signals) else None
         return Ended(code, killer, bool(state.get("OOMKilled")), timed_out, wall_s, start_s)
+
+    def _refuse_unreadable(self, model: Path) -> None:
+        """A file that only root may read does not exist for the container's user, whose engine says just that."""
+        for path in model.iterdir():
+            if not path.stat().st_mode & 0o004:
+                raise CellError(
+                    "fetch_failed",
+                    f"{path} is not readable for user {self._uid} in the container: chmod -R a+rX {model}",
+                )
 
     def stop(self) -> None:
         if self._running is not None:

@@ -120,6 +120,7 @@ def _row(cell, directory: Path, records: list[dict], run: dict, model: dict | No
         "weights_mib": _median(measured, "weights_mib"),
         "kv_mib": _median(measured, "kv_mib"),
         "peak_host_mib": _median(measured, "peak_host_mib", max),
+        "peak_mapped_file_mib": _median(measured, "peak_mapped_file_mib", max),
         "peak_device_mib": None,
         "energy_j_per_token": None,
         "mbu": None,
@@ -181,6 +182,7 @@ def _launch(directory: Path) -> dict[str, Any]:
         "weights_mib": loaded["weight_bytes"] / MIB,
         "kv_mib": None if loaded["kv_bytes"] is None else loaded["kv_bytes"] / MIB,
         "peak_host_mib": memory["peak_host_mib"],
+        "peak_mapped_file_mib": memory.get("peak_mapped_file_mib"),
     }
 
 

@@ -86,11 +86,11 @@ def grid(rows: list[Row], text) -> pd.DataFrame:
 
 
 def memory(row: Row) -> str:
-    """Weights as loaded and peak host memory in MiB."""
+    """Weights as loaded / peak of anonymous and shared memory + mapped files, in MiB."""
     if row["outcome"] != "ok":
         return row["outcome"]
-    peak = row["peak_device_mib"] if row["peak_device_mib"] is not None else row["peak_host_mib"]
-    return f"{number(row['weights_mib'])} / {number(peak)}"
+    weights, peak, mapped = (number(row[key]) for key in ("weights_mib", "peak_host_mib", "peak_mapped_file_mib"))
+    return f"{weights} / {peak} + {mapped}"
 
 
 def settings(rows: list[Row]) -> pd.DataFrame:
