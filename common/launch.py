@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import gc
 import json
 import math
 import os
@@ -76,6 +77,8 @@ def _measure(
     started = time.monotonic()
     engine, loaded = _guard("load_failed", lambda: _load(engine_class, job))
     result["load_s"] = time.monotonic() - started
+    gc.collect()
+    gc.freeze()  # a framework's hundred thousand objects need not be looked at before every iteration
     result["loaded"] = loaded
     result["streams"] = engine.streams
 

@@ -81,7 +81,9 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
     show_default=True,
     help="tiny, synthetic:<shape>, a directory, or ORG/NAME@REV",
 )
-@click.option("--precisions", help="all, or a list: float32,bfloat16,float16,int8,int4  [default: all]")
+@click.option(
+    "--precisions", help="all, or a list: float32,bfloat16,float16,int8,int4  [default: all; quick: float32,int8]"
+)
 @click.option("--variants", help="default, all, or a list of names  [default: default]")
 @click.option("--profile", default="quick", show_default=True, help="quick, standard or publish")
 @click.option("--prompt", "-p", help="one prompt text instead of the fixed questions")
@@ -107,6 +109,9 @@ def run_command(
     chosen = engines.select(engine_names, engines.discover())
     if profile not in plan.PROFILES:
         raise unknown("profile", profile, plan.PROFILES)
+    setting = plan.PROFILES[profile]
+    if precisions is None and variants is None:
+        precisions = setting.precisions
     shapes = tuple(plan.Shape(batch, prompt_tokens, new_tokens) for batch in batch_sizes)
     cells = plan.cells(chosen, precisions, variants, shapes)
     target = devices.choose(device, gpus, progress.say)
@@ -122,7 +127,6 @@ def run_command(
     locks = run.device_lock(target, CACHE / "locks")
     if resume and seed is None:
         seed = summarise.seed_of(directory)
-    setting = plan.PROFILES[profile]
     request = run.Request(
         device=target, model=model, profile=setting, launches=launches or setting.launches,
         repetitions=repetitions or setting.repetitions,
@@ -133,6 +137,8 @@ def run_command(
     # is not; it ends the cells.
     resolved = resolve_early(model, progress)
     shapes = fit_shapes(shapes, resolved, prompt)
+    if precisions == setting.precisions != "all":
+        progress.say(f"precisions: {precisions}; --precisions all measures every column")
     cells = plan.cells(chosen, precisions, variants, shapes)
     uninterrupted = run.Run(request, directory, sandbox, resolved, progress).go(cells)
     for lock in locks:

@@ -59,7 +59,7 @@ def test_mean_and_std_stand_beside(summary):
 
 
 def test_memory(summary):
-    assert table_after(report.render(summary), "### Memory")[2] == ["Beta", "0.00 / 100", "-"]
+    assert table_after(report.render(summary), "### Memory")[2] == ["Beta", "0.00 / 100 + 1.00", "-"]
 
 
 def test_settings(tmp_path):
