@@ -1,6 +1,7 @@
 # The site layer: one image between the distribution (Debian, or a CUDA or ROCm image made from Ubuntu) and the engines.
-# It carries what every engine needs - Python - and what this site needs: its CA bundle, package indexes, apt mirror and
-# wheelhouse. The wheelhouse lies here once; the engines' images share this layer and copy nothing.
+# It carries what the engines need - Python, and a compiler, which half of them use to build or at run time - and what this
+# site needs: its CA bundle, package indexes, apt mirror and wheelhouse. The wheelhouse lies here once; the engines' images
+# share this layer and copy nothing.
 ARG FROM_IMAGE=debian:bookworm-slim
 FROM ${FROM_IMAGE}
 # site/ is written by the orchestrator: ca/*.crt pip.conf apt.conf apt-mirror wheelhouse/*.whl; each may be absent
@@ -12,7 +13,7 @@ RUN set -eu; \
         find /etc/apt -name '*.list' -o -name '*.sources' | xargs sed -i -E "s#https?://[^ ]+/debian/?( |\$)#$(cat /opt/site/apt-mirror)\1#"; \
     fi; \
     apt-get update -q; \
-    apt-get install -y -q --no-install-recommends ca-certificates python3 python3-venv; \
+    apt-get install -y -q --no-install-recommends ca-certificates python3 python3-venv libpython3-dev g++; \
     rm -rf /var/lib/apt/lists/*; \
     if [ -d /opt/site/ca ]; then mkdir -p /usr/local/share/ca-certificates; cp /opt/site/ca/*.crt /usr/local/share/ca-certificates/; update-ca-certificates; fi; \
     if [ -f /opt/site/pip.conf ]; then cp /opt/site/pip.conf /etc/pip.conf; fi
@@ -24,3 +25,5 @@ ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     PIP_NO_CACHE_DIR=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
+# Marks every image of this suite; the engines' images inherit it.
+LABEL llm-inference-bench=image

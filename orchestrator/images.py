@@ -187,7 +187,7 @@ class Images:
         try:
             stream = self._client.api.build(
                 fileobj=context, custom_context=True, dockerfile=dockerfile, tag=tag, buildargs=arguments, rm=True,
-                forcerm=True, decode=True, labels={LABEL: "image"}, timeout=BUILD_SILENCE_S,
+                forcerm=True, decode=True, timeout=BUILD_SILENCE_S,
             )  # fmt: skip
             for event in stream:
                 for line in event.get("stream", "").splitlines():
