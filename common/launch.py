@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from common import bandwidth
 from common.engine import Engine, Unsupported
 from common.machine import CpuClock, MemoryProbe
 from common.results import SampleLog, write_json_atomically
@@ -52,10 +53,16 @@ def main(engine_class: type[Engine]) -> None:
 def run(engine_class: type[Engine], job: dict[str, Any], out: Path) -> int:
     """Run `job` and write result.json into `out`, whatever happens. Returns the exit code."""
     result: dict[str, Any] = {"schema": 1, "outcome": "harness_error", "reason": None, "environment": _environment()}
+    limits = _Limits(job)
+    limits.take("before")
     memory = MemoryProbe()
     samples = SampleLog(out / "samples.jsonl")
     try:
-        _measure(engine_class, job, out, result, samples)
+        engine, iterations = _measure(engine_class, job, result, samples)
+        memory.stop()  # before scoring, whose log-probabilities are larger than many a model
+        _examine(engine, iterations, job, out, result)
+        _guard("engine_error", engine.close)
+        limits.take("after")
         result["outcome"] = "ok"
     except Failed as failure:
         result["outcome"], result["reason"] = failure.outcome, str(failure)
@@ -65,6 +72,7 @@ def run(engine_class: type[Engine], job: dict[str, Any], out: Path) -> int:
         result["reason"] = _tail()
     samples.close()
     result["memory"] = memory.peak()
+    result["bandwidth"] = limits.taken
     write_json_atomically(out / "result.json", result)
     if result["outcome"] != "ok":
         print(f"{result['outcome']}: {result['reason']}", file=sys.stderr, flush=True)
@@ -72,8 +80,9 @@ def run(engine_class: type[Engine], job: dict[str, Any], out: Path) -> int:
 
 
 def _measure(
-    engine_class: type[Engine], job: dict[str, Any], out: Path, result: dict[str, Any], samples: SampleLog
-) -> None:
+    engine_class: type[Engine], job: dict[str, Any], result: dict[str, Any], samples: SampleLog
+) -> tuple[Engine, _Iterations]:
+    """Load, warm up, measure."""
     started = time.monotonic()
     engine, loaded = _guard("load_failed", lambda: _load(engine_class, job))
     result["load_s"] = time.monotonic() - started
@@ -87,10 +96,32 @@ def _measure(
     result["first_generate_s"] = iterations.first_generate_s
     for _ in range(job["repetitions"]):
         iterations.next("measure")
+    for _ in range(job.get("prefix_pairs", 0)):
+        iterations.prefix_pair()
     result["samples"] = iterations.count
-    if job.get("score"):
-        result["scores"] = _guard("engine_error", lambda: _score(engine, job["score"], out))
-    _guard("engine_error", engine.close)
+    return engine, iterations
+
+
+def _examine(engine: Engine, iterations: _Iterations, job: dict[str, Any], out: Path, result: dict[str, Any]) -> None:
+    """What is asked of one launch of a cell, after its speed is on disk: log-probabilities, answers to questions."""
+    sequences = [*job.get("score", []), *iterations.sequences[: job.get("score_generated", 0)]]
+    if sequences:
+        seconds = job.get("score_s", math.inf)
+        result["scores"] = _guard("engine_error", lambda: _score(engine, sequences, out, seconds))
+    if job.get("ask"):
+        result["answers"] = _guard("engine_error", lambda: _ask(engine, job["ask"], job["shape"]["batch_size"]))
+
+
+class _Limits:
+    """The device's bandwidth right before and after what is measured, if the job asks for it."""
+
+    def __init__(self, job: dict[str, Any]):
+        self._seconds, self._kind, self._threads = job.get("probe_s"), job["device"]["kind"], job["threads"]
+        self.taken: dict[str, Any] = {}
+
+    def take(self, when: str) -> None:
+        if self._seconds:
+            self.taken[when] = bandwidth.probe(self._kind, self._threads, self._seconds)
 
 
 def _load(engine_class: type[Engine], job: dict[str, Any]) -> tuple[Engine, dict[str, Any]]:
@@ -106,6 +137,7 @@ class _Iterations:
     def __init__(self, engine: Engine, job: dict[str, Any], samples: SampleLog):
         self._engine, self._job, self._samples = engine, job, samples
         self.count = 0
+        self.sequences: list[list[int]] = []  # prompt + generated tokens of the first row of every iteration
         self.first_generate_s: float | None = None
 
     def warm_up(self) -> dict[str, Any]:
@@ -130,12 +162,24 @@ class _Iterations:
         seconds = iteration.steps_ns[-1] / 1e9
         if self.first_generate_s is None:
             self.first_generate_s = seconds
-        sample = {"i": self.count, "phase": phase, "steps_ns": iteration.steps_ns, "ids": iteration.ids, **cpu.lap()}
-        if ttft_ns is not None:
-            sample["ttft_ns"] = ttft_ns
-        self._samples.append(sample)
+        self.sequences.append(prompts[0] + [step[0] for step in iteration.ids])
+        self._record(phase, iteration, cpu, {} if ttft_ns is None else {"ttft_ns": ttft_ns})
         self.count += 1
         return seconds
+
+    def prefix_pair(self) -> None:
+        """One token for a prompt that is new, then for the same prompt again: a prefix cache would be faster then."""
+        prompts = self._job["prompts"][self.count]
+        for phase in ("fresh", "repeat"):
+            cpu = CpuClock()
+            self._record(phase, self._iterate(prompts, 1), cpu, {})
+        self.count += 1
+
+    def _record(self, phase: str, iteration: Iteration, cpu: CpuClock, more: dict[str, int]) -> None:
+        self._samples.append({
+            "i": self.count, "phase": phase, "start_ns": iteration.start_ns, "steps_ns": iteration.steps_ns,
+            "ids": iteration.ids, **cpu.lap(), **more,
+        })  # fmt: skip
 
     def _iterate(self, prompts: list[list[int]], new_tokens: int) -> Iteration:
         try:
@@ -148,10 +192,16 @@ class _Iterations:
             raise Failed("engine_error", _tail()) from error
 
 
-def _score(engine: Engine, sequences: list[list[int]], out: Path) -> list[dict[str, Any] | None]:
-    """Teacher-forced log-probabilities of each sequence, saved as logprobs-<k>.npy ([n-1, vocab] float32)."""
+def _score(engine: Engine, sequences: list[list[int]], out: Path, seconds: float) -> list[dict[str, Any] | None]:
+    """Teacher-forced log-probabilities of each sequence, saved as logprobs-<k>.npy ([n-1, vocab] float32).
+
+    After `seconds` no further sequence is begun: the list is then shorter.
+    """
     scores: list[dict[str, Any] | None] = []
+    until = time.monotonic() + seconds
     for number, tokens in enumerate(sequences):
+        if number and time.monotonic() > until:
+            break
         values = engine.logprobs(tokens)
         if values is NotImplemented:
             scores.append(None)
@@ -168,6 +218,13 @@ def _score(engine: Engine, sequences: list[list[int]], out: Path) -> list[dict[s
             raise ValueError(f"the mean log-probability of sequence {number} is {mean}")
         scores.append({"mean_logprob": mean, "file": f"logprobs-{number}.npy"})
     return scores
+
+
+def _ask(engine: Engine, ask: dict[str, Any], batch: int) -> list[list[int]]:
+    """The tokens that follow each question; every row of the batch gets the same one, and the first row is kept."""
+    return [
+        [int(step[0]) for step in engine.generate([question] * batch, ask["new_tokens"])] for question in ask["prompts"]
+    ]
 
 
 def _guard(outcome: str, action: Callable[[], Any]) -> Any:

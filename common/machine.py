@@ -78,12 +78,17 @@ class MemoryProbe:
             if self._stop.wait(self.INTERVAL_S):
                 return
 
+    def stop(self) -> None:
+        """End the sampling. May be called more than once."""
+        self._stop.set()
+        if self._available:
+            self._thread.join()
+
     def peak(self) -> dict[str, float | str | None]:
         """Stop sampling and return the peaks in MiB."""
+        self.stop()
         if not self._available:
             return {"peak_host_mib": None, "peak_mapped_file_mib": None, "source": "unavailable: no /proc"}
-        self._stop.set()
-        self._thread.join()
         return {
             "peak_host_mib": round(self._peak / 1024, 1),
             "peak_mapped_file_mib": round(self._peak_mapped / 1024, 1),

@@ -14,8 +14,12 @@ class TokenAudit(Exception):
 
 @dataclass
 class Iteration:
-    """Raw times of one iteration: `steps_ns[k]` is when step k's tokens reached the host, after the submit."""
+    """Raw times of one iteration: `steps_ns[k]` is when step k's tokens reached the host, after the submit.
 
+    `start_ns` is the submit on CLOCK_MONOTONIC, which the host's own records share.
+    """
+
+    start_ns: int
     steps_ns: list[int]
     ids: list[list[int]]  # [new_tokens][batch]
 
@@ -42,7 +46,7 @@ def time_iteration(
     finally:
         gc.enable()
     audit(steps, len(prompts), new_tokens)
-    return Iteration([t - submitted for t in times], [[int(token) for token in step] for step in steps])
+    return Iteration(submitted, [t - submitted for t in times], [[int(token) for token in step] for step in steps])
 
 
 def audit(steps: list[list[int]], batch: int, new_tokens: int) -> None:

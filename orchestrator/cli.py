@@ -15,7 +15,23 @@ import docker
 from docker.errors import DockerException
 from tabulate import tabulate
 
-from orchestrator import devices, doctor, engines, host, matrix, merge, outcomes, plan, prompts, report, run, summarise
+from orchestrator import (
+    audit,
+    devices,
+    doctor,
+    engines,
+    host,
+    matrix,
+    merge,
+    outcomes,
+    plan,
+    prompts,
+    report,
+    run,
+    standards,
+    summarise,
+    tables,
+)  # fmt: skip
 from orchestrator.docker_sandbox import DockerSandbox
 from orchestrator.errors import CellError, UserError
 from orchestrator.images import Images
@@ -99,10 +115,14 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
 @click.option(
     "--out", type=click.Path(path_type=Path), help="results directory  [default: results/<time>-<model>-<device>]"
 )
+@click.option(
+    "--quality/--no-quality", "with_quality", default=True, show_default=True,
+    help="compare every variant with the float32 reference (builds the reference engine too)",
+)  # fmt: skip
 @click.option("--resume", is_flag=True, help="continue in --out: launches that are measured already are kept")
 def run_command(
     engine_names, device, gpus, model, precisions, variants, profile, prompt, prompt_tokens, new_tokens, batch_sizes,
-    launches, repetitions, threads, isolation, seed, timeout, out, resume,
+    launches, repetitions, threads, isolation, seed, timeout, out, with_quality, resume,
 ) -> int:  # fmt: skip
     """Build, convert, measure, merge and report (the default command)."""
     progress = Progress()
@@ -131,7 +151,7 @@ def run_command(
         device=target, model=model, profile=setting, launches=launches or setting.launches,
         repetitions=repetitions or setting.repetitions,
         threads=threads or host.default_threads(), seed=run.new_seed() if seed is None else seed, prompt=prompt,
-        wall_s=timeout,
+        wall_s=timeout, with_quality=with_quality and not all(engine.test_only for engine in chosen),
     )  # fmt: skip
     # A model that is no model is the user's mistake: found out before anything is written. A hub that does not answer
     # is not; it ends the cells.
@@ -140,7 +160,7 @@ def run_command(
     if precisions == setting.precisions != "all":
         progress.say(f"precisions: {precisions}; --precisions all measures every column")
     cells = plan.cells(chosen, precisions, variants, shapes)
-    uninterrupted = run.Run(request, directory, sandbox, resolved, progress).go(cells)
+    uninterrupted = run.Run(request, directory, sandbox, resolved, progress, engines.discover()).go(cells)
     for lock in locks:
         lock.close()
     summary = summarise.summarise(directory)
@@ -342,6 +362,32 @@ def check_command(engine_name: str, device: str, gpus: str | None, model: str, v
         click.echo(conformance.render(engine, findings))
         good = good and all(finding.passed is not False for finding in findings)
     return outcomes.EXIT_OK if good else outcomes.EXIT_FAILED
+
+
+@cli.command("limits")
+@click.option("--device", "-d", default="auto", show_default=True)
+@click.option("--gpus")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads  [default: physical cores]")
+@click.option("--isolation", default="auto", show_default=True)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def limits_command(device: str, gpus: str | None, threads: int | None, isolation: str, form: str) -> int:
+    """Measure this device's memory bandwidth and matrix product peaks."""
+    progress = Progress()
+    target = devices.choose(device, gpus, progress.say)
+    sandbox = make_sandbox(isolation, target, Site.read(), progress)
+    found = standards.limits_alone(sandbox, progress, target, threads or host.default_threads(), engines.discover())
+    click.echo(json.dumps(found, indent=1) if form == "json" else tables.limits(found))
+    return outcomes.EXIT_OK
+
+
+@cli.command("audit")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def audit_command(file: Path, form: str) -> int:
+    """Judge a CSV of anyone's published speeds: which of them does the memory bandwidth forbid?"""
+    rows = audit.audit(file)
+    click.echo(audit.as_json(rows) if form == "json" else audit.as_table(rows))
+    return outcomes.EXIT_OK
 
 
 @cli.command("doctor")

@@ -18,6 +18,7 @@ from orchestrator.artefacts import Artefacts
 from orchestrator.devices import Device
 from orchestrator.engines import Engine, Variant
 from orchestrator.errors import CellError
+from orchestrator.evidence import Context
 from orchestrator.models import Model, manifest
 from orchestrator.paths import CACHE
 from orchestrator.progress import Progress
@@ -196,7 +197,8 @@ class _Bench:
                 out=directory / "out", model=model.path, artefact=artefact, wall_s=WALL_S,
                 environment=thread_environment(self._threads),
             )  # fmt: skip
-            verdict = launches.judge(self._sandbox.run(self._prepared, task), directory, job, self._weights)
+            context = Context(self._weights, model.config)
+            verdict = launches.judge(self._sandbox.run(self._prepared, task), directory, job, context)
             if verdict.outcome != "ok":
                 raise CellError(verdict.outcome, verdict.reason or "")
             lines = (directory / "out" / "samples.jsonl").read_text(encoding="utf-8").splitlines()

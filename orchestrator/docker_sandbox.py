@@ -20,7 +20,7 @@ from orchestrator.devices import Device, docker_flags, docker_options
 from orchestrator.engines import Engine
 from orchestrator.errors import CellError
 from orchestrator.images import LABEL, Image, Images
-from orchestrator.sandbox import ARTEFACT, JOB, LOG_LIMIT, MODEL, OUT, Ended, Task, write_job
+from orchestrator.sandbox import ARTEFACT, JOB, LOG_LIMIT, MODEL, OUT, Ended, Task, family, write_job
 
 PIDS_LIMIT = 4096
 CONTAINER_USER = 10001
@@ -36,6 +36,7 @@ class DockerSandbox:
     def __init__(self, client: docker.DockerClient, images: Images, device: Device, cpu_features: str):
         self._client, self._images, self._device, self._cpu_features = client, images, device, cpu_features
         self._running: Any = None
+        self._pid: int | None = None  # of the container's first process, on the host
         # What is left is for the daemon and for us; a container that wants more is killed alone, not the host.
         self._memory = int(psutil.virtual_memory().total * 0.9)
         # Files in mounted folders must be writable from inside. Root maps to a user of the container's own.
@@ -94,6 +95,9 @@ class DockerSandbox:
         except APIError as error:
             raise CellError("harness_error", f"docker start: {error.explanation}") from error
         start_s = time.monotonic() - started
+        if self._device.kind != "cpu":  # only a GPU's driver lists its memory by process
+            container.reload()
+            self._pid = container.attrs["State"].get("Pid")
         timed_out = False
         try:
             code = container.wait(timeout=task.wall_s)["StatusCode"]
@@ -118,7 +122,11 @@ class DockerSandbox:
                     f"{path} is not readable for user {self._uid} in the container: chmod -R a+rX {model}",
                 )
 
+    def pids(self) -> set[int]:
+        return family(self._pid)
+
     def stop(self) -> None:
+        self._pid = None
         if self._running is not None:
             container, self._running = self._running, None
             with suppress(NotFound, APIError):  # it is gone already

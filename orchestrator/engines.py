@@ -71,6 +71,8 @@ class Engine:
     capabilities: dict[str, bool]
     devices: dict[str, DeviceEntry]
     variants: dict[str, Variant] = field(default_factory=dict)
+    reference: bool = False  # its float32 is what every variant is compared with
+    calibrates: str | None = None  # the variant whose settings first_ms and step_ms are true delays
 
     def support(self, variant: Variant, kind: str) -> Support:
         """The support of `variant` on a device kind; the device's own word comes first."""
@@ -176,7 +178,7 @@ def read(path: Path) -> Engine:
     """Read and check one engine.yaml. Raises UserError: file, line, key, what was expected."""
     reader = _Reader(path)
     required = ("name", "title", "version", "homepage", "licence", "capabilities", "devices", "variants")
-    top = reader.section(reader.root, "", required, ("test_only",))
+    top = reader.section(reader.root, "", required, ("test_only", "reference", "calibrates"))
     name = reader.value(top["name"], "name", str, pattern="[a-z0-9_]+")
     if path.parent.name != f"bench_{name}":
         raise reader.fail(top["name"], "name", f"{path.parent.name.removeprefix('bench_')!r}, as the folder is named")
@@ -195,13 +197,16 @@ def read(path: Path) -> Engine:
     if not variants:
         raise reader.fail(top["variants"], "variants", "at least one variant")
     text = {key: reader.value(top[key], key, str) for key in ("title", "version", "homepage", "licence")}
+    if "calibrates" in top:
+        text["calibrates"] = reader.value(top["calibrates"], "calibrates", str, choices=tuple(variants))
+    flags_of_folder = {key: reader.value(top[key], key, bool) for key in ("test_only", "reference") if key in top}
     return Engine(
         folder=path.parent,
         name=name,
-        test_only=reader.value(top["test_only"], "test_only", bool) if "test_only" in top else False,
         capabilities={key: reader.value(capabilities[key], f"capabilities.{key}", bool) for key in flags},
         devices=devices,
         variants=variants,
+        **{"test_only": False, **flags_of_folder},
         **text,
     )
 

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import threading
 import time
 import urllib.request
 from collections import deque
@@ -55,6 +56,7 @@ class Images:
         self._client, self._site, self._progress = client, site, progress
         self._root, self._cache = root, cache
         self._bases: dict[str, tuple[str, list[str]]] = {}
+        self._one_base_at_a_time = threading.Lock()
 
     def ensure(self, engine: Engine, kind: str, cpu_features: str) -> Image:
         """The image of `engine` for a device kind, built if there is none of this content.
@@ -81,9 +83,10 @@ class Images:
     # -- the site layer and what is below it -------------------------------------------------------------------------
 
     def _base(self, reference: str) -> tuple[str, list[str]]:
-        if reference not in self._bases:
-            self._bases[reference] = self._make_base(reference)
-        return self._bases[reference]
+        with self._one_base_at_a_time:  # two engines are built at once, most of them on the same base
+            if reference not in self._bases:
+                self._bases[reference] = self._make_base(reference)
+            return self._bases[reference]
 
     def _make_base(self, reference: str) -> tuple[str, list[str]]:
         below, recipe = self._distribution(reference)

@@ -44,7 +44,7 @@ def _is_sample(sample: dict[str, Any]) -> bool:
     times, ids, foreign = sample["steps_ns"], sample["ids"], sample.get("foreign_cpu_s")
     return (
         is_count(sample["i"])
-        and sample["phase"] in ("warmup", "measure")
+        and sample["phase"] in ("warmup", "measure", "fresh", "repeat")
         and isinstance(times, list)
         and all(is_count(each) for each in times)
         and times[-1:] > [0]
@@ -52,6 +52,7 @@ def _is_sample(sample: dict[str, Any]) -> bool:
         and all(isinstance(step, list) for step in ids)
         and (foreign is None or is_number(foreign))
         and ("ttft_ns" not in sample or is_count(sample["ttft_ns"]))
+        and ("start_ns" not in sample or is_count(sample["start_ns"]))
     )
 
 

@@ -33,32 +33,34 @@ def make(model: Model, iterations: int, batch: int, length: int, text: str | Non
     if not path.is_file():
         if text is not None:
             raise UserError(f"--prompt needs a tokenizer, and {model.name} has none; leave --prompt away")
-        return _random(model.config["vocab_size"], iterations, batch, length)
+        return random_ids(model.config["vocab_size"], iterations, batch, length)
     tokenizer = Tokenizer.from_file(str(path))
     if text is not None:
         ids = tokenizer.encode(text, add_special_tokens=False).ids[:length]
         if not ids:
             raise UserError("--prompt is empty")
         return [[ids] * batch for _ in range(iterations)]
-    questions = [
-        tokenizer.encode(line + "\n", add_special_tokens=False).ids
-        for line in QUESTIONS.read_text().splitlines()
-        if line
-    ]
+    asked = [tokenizer.encode(line + "\n", add_special_tokens=False).ids for line in questions()]
 
     def cut(number: int) -> list[int]:
         # The number comes first, so that prompts differ early, also after the 40th.
         ids = tokenizer.encode(f"{number + 1}. ", add_special_tokens=False).ids
         position = number
         while len(ids) < length:
-            ids += questions[position % len(questions)]
+            ids += asked[position % len(asked)]
             position += 1
         return ids[:length]
 
     return [[cut(number * batch + row) for row in range(batch)] for number in range(iterations)]
 
 
-def _random(vocabulary: int, iterations: int, batch: int, length: int) -> list[list[list[int]]]:
+def questions() -> list[str]:
+    """The fixed questions, in order."""
+    return [line for line in QUESTIONS.read_text(encoding="utf-8").splitlines() if line]
+
+
+def random_ids(vocabulary: int, iterations: int, batch: int, length: int) -> list[list[list[int]]]:
+    """Seeded ids [iterations][batch][length] without the first three, which are special in the usual vocabularies."""
     generator = np.random.Generator(np.random.PCG64(RANDOM_SEED))
     return generator.integers(FIRST_ORDINARY_ID, vocabulary, (iterations, batch, length)).tolist()
 

@@ -64,6 +64,9 @@ def render(summary: dict[str, Any], matrix: str | None = None) -> str:
         images={tag: image for run in runs for tag, image in run["images"].items()},
         groups=[_group(workload, group) for workload, group in tables.by_workload(rows).items()],
         matrix=matrix,
+        limits=tables.limits(summary.get("limits")),
+        reference=summary.get("reference"),
+        answered=[row for row in ok if row.get("answers")],
         reproducible=[row for row in ok if row.get("reproduce_commands")] if len(ok) <= DETAILS_LIMIT else [],
     )
 
@@ -87,6 +90,13 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "memory": markdown.table(tables.grid(rows, tables.memory)),
         "settings": markdown.table(tables.settings(rows)),
         "detail": markdown.table(tables.detail(rows)),
+        "ranking": markdown.table(tables.ranking(rows)),
+        "evidence": markdown.table(tables.evidence(rows)),
+        "flags": [
+            (flag, tables.NOTES[flag])
+            for flag in sorted({f for row in rows for f in row["flags"]})
+            if flag in tables.NOTES
+        ],
         "failures": markdown.table(failures) if len(failures) else None,
     }
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import psutil
+
 JOB, OUT, MODEL, ARTEFACT = "/job/job.json", "/out", "/model", "/artefact"
 LOG_LIMIT = 10 << 20  # bytes of stdout and of stderr that are kept
 
@@ -47,8 +49,22 @@ class Sandbox(Protocol):
     def run(self, prepared: Any, task: Task) -> Ended:
         """Run `task` to its end."""
 
+    def pids(self) -> set[int]:
+        """The host's PIDs of what is running now."""
+
     def stop(self) -> None:
         """Stop and remove whatever is still running."""
+
+
+def family(pid: int | None) -> set[int]:
+    """`pid` and all its living descendants; empty without one."""
+    if not pid:
+        return set()
+    try:
+        process = psutil.Process(pid)
+        return {pid, *(child.pid for child in process.children(recursive=True))}
+    except psutil.Error:  # it ended meanwhile
+        return set()
 
 
 def thread_environment(threads: int) -> dict[str, str]:

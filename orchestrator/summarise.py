@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from orchestrator import journal, stats
+from orchestrator import evidence, gates, journal, stats
 from orchestrator.errors import UserError
 from orchestrator.metrics import METRICS, launch_metrics, read_samples
+from orchestrator.standards import read_limits
 
 SCHEMA = 1
+ENERGY = ("energy_j_per_token", "energy_idle_subtracted_j_per_token")
+QUALITY_UNKNOWN = dict.fromkeys(("tokens", "kl", "kl_p99", "top1", "perplexity", "reference_perplexity"))
 MIB = 1024 * 1024
-OPEN_GATES = ("physics", "agreement", "cold_prefix", "self_calibration")  # not implemented yet: shown as such
+MOVED = 0.20  # of the bandwidth between the probes before and after a launch
+DRIFT = 0.05  # of the speed from the first block to the last, where every block goes the same way
+SLOW_FIRST = 1.10  # times the median of the other iterations of a launch
 
 
 def summarise(directory: Path) -> dict[str, Any]:
@@ -32,7 +38,8 @@ def summarise(directory: Path) -> dict[str, Any]:
     cells: dict[str, tuple[dict, dict, dict | None]] = {}
     for run, model in zip(runs, models, strict=True):  # a resumed run may ask for more, of another device or model;
         cells.update({cell["label"]: (cell, run, model) for cell in run["cells"]})  # what was before stays what it was
-    rows = [_row(cell, directory, records, run, model, end) for cell, run, model in cells.values()]
+    limits = read_limits(directory)
+    rows = [_row(cell, directory, records, run, model, end, limits) for cell, run, model in cells.values()]
     model = models[-1]
     return {
         "schema": SCHEMA,
@@ -44,7 +51,8 @@ def summarise(directory: Path) -> dict[str, Any]:
             "directory": str(directory.resolve()),
             "images": {record["image"]: record["image_id"] for record in records if record["kind"] == "cell"},
         },
-        "limits": None,
+        "limits": limits,
+        "reference": next((r["reference"] for r in reversed(records) if r["kind"] == "standards"), None),
         "rows": rows,
     }
 
@@ -69,7 +77,9 @@ def seed_of(directory: Path) -> int:
     raise UserError(f"{directory / journal.NAME} holds no run")
 
 
-def _row(cell, directory: Path, records: list[dict], run: dict, model: dict | None, end: str) -> dict[str, Any]:
+def _row(
+    cell, directory: Path, records: list[dict], run: dict, model: dict | None, end: str, limits: dict | None
+) -> dict[str, Any]:
     planned = next((r for r in reversed(records) if r["kind"] == "cell" and r["label"] == cell["label"]), None)
     latest: dict[int, dict] = {}
     every = [r for r in records if r["kind"] == "launch" and r["label"] == cell["label"]]
@@ -77,10 +87,9 @@ def _row(cell, directory: Path, records: list[dict], run: dict, model: dict | No
         if planned and record["key"] in planned["keys"]:
             latest[record["block"]] = record
     outcome, reason = _outcome(cell, records, planned, latest, end)
-    measured = [
-        _launch(directory / record["directory"]) for _, record in sorted(latest.items()) if record["outcome"] == "ok"
-    ]
-    flags = {flag for launch in measured for flag in launch["flags"]}
+    blocks = [block for block, record in sorted(latest.items()) if record["outcome"] == "ok"]
+    measured = [_launch(directory / latest[block]["directory"]) for block in blocks]
+    flags = {flag for launch in measured for flag in launch["flags"]} | _drifting(measured)
     if model and model["synthetic"]:
         flags.add("synthetic_weights")
     if not run["is_measurement"]:
@@ -90,6 +99,11 @@ def _row(cell, directory: Path, records: list[dict], run: dict, model: dict | No
     if not cell["verified"]:
         flags.add("unverified")
     first = measured[0] if measured else {}
+    words, own = _gates(list(latest.values())), _own_benchmark(cell, records, blocks, measured)
+    if own:
+        words["self_calibration"] = _with_own(words["self_calibration"], own["verdict"])
+        if outcome == "ok" and own["verdict"].startswith("fail"):
+            outcome, reason = "invalid_output", f"gate self_calibration: {own['verdict'].removeprefix('fail: ')}"
     return {
         "engine": cell["engine"],
         "title": cell["title"],
@@ -111,6 +125,8 @@ def _row(cell, directory: Path, records: list[dict], run: dict, model: dict | No
         "outcome": outcome,
         "reason": reason,
         "launches": len(measured),
+        "blocks": blocks,
+        "repeated_launches": max(0, len(every) - len(latest)),
         "iterations": sum(len(launch["decode_tps"]) for launch in measured),
         **{name: _metric(name, measured) for name in METRICS},
         "itl_p90_s": _median(measured, "itl_p90_s"),
@@ -121,13 +137,21 @@ def _row(cell, directory: Path, records: list[dict], run: dict, model: dict | No
         "kv_mib": _median(measured, "kv_mib"),
         "peak_host_mib": _median(measured, "peak_host_mib", max),
         "peak_mapped_file_mib": _median(measured, "peak_mapped_file_mib", max),
-        "peak_device_mib": None,
-        "energy_j_per_token": None,
-        "mbu": None,
-        "mfu": None,
-        "quality": None,
+        "kv_needed_mib": _median(measured, "kv_needed_mib"),
+        "peak_device_mib": _median(measured, "peak_device_mib", max),
+        "peak_device_source": first.get("peak_device_source"),
+        **{name: _median(measured, name) for name in ENERGY},
+        "energy_validity": first.get("energy_validity"),
+        "mbu": _median(measured, "mbu"),
+        "bandwidth_gbs": _median(measured, "bandwidth_gbs"),
+        "step_bytes": first.get("reads"),
+        **_mfu(measured, limits),
+        "quality": _quality(measured),
+        "quality_reason": next((launch["quality_reason"] for launch in measured if launch["quality_reason"]), None),
+        "answers": next((launch["answers"] for launch in measured if launch["answers"]), None),
         "loaded": first.get("loaded"),
-        "gates": {**(list(latest.values())[-1]["gates"] if latest else {}), **dict.fromkeys(OPEN_GATES, "not checked")},
+        "gates": words,
+        "own_benchmark": own,
         "flags": sorted(flags),
         "caveat": cell["caveat"],
         "link": cell["link"],
@@ -135,6 +159,75 @@ def _row(cell, directory: Path, records: list[dict], run: dict, model: dict | No
         "image_id": planned["image_id"] if planned else None,
         **_reproduction(directory, first),
     }
+
+
+def _gates(launches: list[dict[str, Any]]) -> dict[str, str]:
+    """Each gate's word over all launches of a row: a failure, else a pass, else why it was not checked."""
+    found = {}
+    for name in gates.NAMES:
+        words = [record["gates"][name] for record in launches if name in record["gates"]]
+        ranked = sorted(words, key=lambda word: (not word.startswith("fail"), not word.startswith("pass")))
+        found[name] = ranked[0] if ranked else "not checked: no launch came so far"
+    return found
+
+
+def _own_benchmark(cell: dict, records: list[dict], blocks: list[int], measured: list[dict]) -> dict[str, Any] | None:
+    """Our speeds over those of the benchmark that the engine ships, block by block; None where it was not run."""
+    told = {r["block"]: r for r in records if r["kind"] == "own_benchmark" and r["label"] == cell["label"]}
+    pairs = [(launch, told[block]) for block, launch in zip(blocks, measured, strict=True) if block in told]
+    if not pairs:
+        return None
+    known = [(launch, own) for launch, own in pairs if own["decode_tps"] and launch["decode_tps"]]
+    decode = [median(launch["decode_tps"]) / own["decode_tps"] for launch, own in known]
+    prefill = [median(launch["prefill_tps"]) / own["prefill_tps"] for launch, own in known]
+    if not known:
+        return {"decode": None, "prefill": None, "verdict": f"not checked: {pairs[0][1]['reason']}"}
+    step_s = 1 / median(median(launch["decode_tps"]) for launch, _ in known)  # batch size 1: a token is a step
+    verdict = gates.own_benchmark(decode, known[0][0]["loaded"]["weight_bytes"], step_s)
+    return {"decode": stats.summary(decode, decode), "prefill": stats.summary(prefill, prefill), "verdict": verdict}
+
+
+def _with_own(delays: str, own: str) -> str:
+    """One word for the gate: the suite's own delays first; then what the engine's own benchmark adds."""
+    if not delays.startswith("pass") or own == "pass":
+        return delays
+    return own if own.startswith("fail") else f"pass (known delays; {own.removeprefix('not checked: ')})"
+
+
+def _drifting(measured: list[dict]) -> set[str]:
+    """`drift` where every launch was faster, or every one slower, than the one before, by more than DRIFT in all."""
+    speeds = [median(launch["decode_tps"]) for launch in measured if launch["decode_tps"]]
+    if len(speeds) < stats.MIN_LAUNCHES:
+        return set()
+    steps = [later > earlier for earlier, later in itertools.pairwise(speeds)]
+    return {"drift"} if len(set(steps)) == 1 and abs(speeds[-1] / speeds[0] - 1) > DRIFT else set()
+
+
+def _mfu(measured: list[dict], limits: dict | None) -> dict[str, Any]:
+    """Prefill operations per second over the peak of the products' dtype, or over float32's where that is higher.
+
+    An engine may widen 16-bit weights to float32, and a quantised variant's products may run in any dtype: the largest
+    peak that may apply counts, so that mfu is never too high.
+    """
+    peaks = {name: peak["gflops"] for name, peak in (limits["matmul"] if limits else {}).items()}
+    values = [launch["prefill_flops"] / median(launch["ttft_s"]) for launch in measured if launch["prefill_flops"]]
+    if not values or not peaks:
+        return {"mfu": None, "mfu_dtype": None}
+    loaded = measured[0]["loaded"]
+    possible = peaks if loaded["quantization"] else peaks.keys() & {loaded["dtype"], "float32"}
+    if not possible:
+        return {"mfu": None, "mfu_dtype": None}
+    dtype = max(possible, key=lambda name: peaks[name])
+    return {"mfu": median(values) / (peaks[dtype] * 1e9), "mfu_dtype": dtype}
+
+
+def _quality(measured: list[dict]) -> dict[str, Any] | None:
+    """The examined launch's figures, and the greedy agreement of all launches; None where nothing was compared."""
+    compared = next((launch["quality"] for launch in measured if launch["quality"]), None)
+    matches = [launch["greedy_match"] for launch in measured if launch["greedy_match"] is not None]
+    if compared is None and not matches:
+        return None
+    return {**(compared or QUALITY_UNKNOWN), "greedy_match": median(matches) if matches else None}
 
 
 def _reproduction(directory: Path, first: dict[str, Any]) -> dict[str, str | None]:
@@ -171,8 +264,20 @@ def _launch(directory: Path) -> dict[str, Any]:
         metrics["flags"].append("not_steady")
     if not result["streams"]:
         metrics["flags"].append("not_streamed")
+    durations = metrics["e2e_tps"]
+    if len(durations) > 2 and median(durations[1:]) > SLOW_FIRST * durations[0]:
+        metrics["flags"].append("slow_first")
+    worked_out = _evidence(directory)
+    probes = [value for value in worked_out["bandwidth_gbs"].values() if value]
+    if probes and 1 - min(probes) / max(probes) > MOVED:
+        metrics["flags"].append("bandwidth_moved")
+    if worked_out["cache_resident"]:
+        metrics["flags"].append("cache_resident")
     return {
+        **worked_out,
         **metrics,
+        "flags": metrics["flags"] + worked_out["flags"],
+        "bandwidth_gbs": max(probes, default=None),
         "directory": str(directory),
         "version": loaded["version"],
         "threads": loaded["threads"],
@@ -184,6 +289,17 @@ def _launch(directory: Path) -> dict[str, Any]:
         "peak_host_mib": memory["peak_host_mib"],
         "peak_mapped_file_mib": memory.get("peak_mapped_file_mib"),
     }
+
+
+def _evidence(directory: Path) -> dict[str, Any]:
+    """What the host worked out about a launch; a launch of an earlier version of the suite has none of it."""
+    unknown = dict.fromkeys((
+        "reads", "kv_needed_mib", "cache_resident", "mbu", "prefill_flops", "quality", "quality_reason", "greedy_match",
+        "answers", "peak_device_mib", "peak_device_source", "energy_validity", *ENERGY,
+    ))  # fmt: skip
+    path = directory / evidence.FILE
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {"bandwidth_gbs": {}, "flags": [], **unknown, **known}
 
 
 def _metric(name: str, measured: list[dict]) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestrator import stats
 from orchestrator.engines import PRECISIONS
 
 Row = dict[str, Any]
@@ -15,6 +16,12 @@ NOTES = {
     "noisy_host": "others used this host's CPU: repeat on an idle machine",
     "not_steady": "warm-up did not settle: expect spread",
     "not_streamed": "no token streaming: decode speed derived from two runs",
+    "bandwidth_moved": "the host's memory bandwidth moved by a fifth meanwhile: repeat when it is idle",
+    "drift": "every launch went the same way: let the machine settle, or take more launches",
+    "slow_first": "the first measured iteration was slower than the others: expect a slow start",
+    "throttled": "the device lowered its clocks because of heat or power: improve its cooling, or its power limit",
+    "power_capped": "the device ran at its power limit: raise it, or say so with the figures",
+    "gpu_lost": "the GPU was lost while it was measured",
     "unverified": "no author has run this engine on this kind of device",
 }
 
@@ -145,6 +152,90 @@ def detail(rows: list[Row]) -> pd.DataFrame:
         "First s",
     ]
     return pd.DataFrame(lines, columns=names)
+
+
+def ranking(rows: list[Row]) -> pd.DataFrame:
+    """Rows by decode speed, each against the one above it and against the fastest, paired by block."""
+    keys, lines = telling(rows), []
+    ranked = sorted(
+        (r for r in rows if r["outcome"] == "ok" and r["decode_tps"]), key=lambda r: -r["decode_tps"]["median"]
+    )
+    for above, row in zip([None, *ranked], ranked, strict=False):
+        lines.append([
+            contender(row, keys), row["variant"], speed(row), *_against(row, above),
+            "-" if row is ranked[0] else number(row["decode_tps"]["median"] / ranked[0]["decode_tps"]["median"]),
+        ])  # fmt: skip
+    return pd.DataFrame(
+        lines, columns=["Engine", "Variant", "Decode tok/s", "Of the one above", "Verdict", "Of the fastest"]
+    )
+
+
+def _against(row: Row, other: Row | None) -> tuple[str, str]:
+    """Ratio and verdict of two rows; only rows of the same blocks of one run can be paired."""
+    if other is None:
+        return "-", "-"
+    same_run = row["blocks"] == other["blocks"] and row["machine"] == other["machine"]
+    if not same_run or len(row["decode_tps"]["values"]) != len(other["decode_tps"]["values"]):
+        return "-", "cannot tell (not measured side by side)"
+    found = stats.paired(row["decode_tps"]["values"], other["decode_tps"]["values"])
+    interval = "" if found["low"] is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
+    return f"{found['ratio']:.3f}{interval}", found["verdict"]
+
+
+def evidence(rows: list[Row]) -> pd.DataFrame:
+    """Distance to the hardware's limit, quality, energy and gates, for every row that is ok."""
+    keys, lines = telling(rows), []
+    for row in rows:
+        if row["outcome"] != "ok":
+            continue
+        quality = row["quality"] or {}
+        open_gates = [name for name, word in row["gates"].items() if not word.startswith("pass")]
+        lines.append([
+            contender(row, keys), row["variant"],
+            "in cache" if "cache_resident" in row["flags"] else percent(row["mbu"]), percent(row["mfu"]),
+            number(row["energy_j_per_token"]), scientific(quality.get("kl")), scientific(quality.get("kl_p99")),
+            percent(quality.get("top1"), 2), number(quality.get("perplexity")), percent(quality.get("greedy_match")),
+            f"{len(row['gates']) - len(open_gates)} of {len(row['gates'])}"
+            + (f"; not checked: {', '.join(open_gates)}" if open_gates else ""),
+        ])  # fmt: skip
+    names = [
+        "Engine", "Variant", "MBU", "MFU", "J/token", "KL", "KL p99", "Top-1", "Perplexity", "Greedy match",
+        "Gates passed",
+    ]  # fmt: skip
+    return pd.DataFrame(lines, columns=names)
+
+
+def limits(found: dict[str, Any] | None) -> str:
+    """The device's limits in lines."""
+    if found is None:
+        return "no limits were measured"
+    bandwidth, lines = found["bandwidth_gbs"], []
+    if bandwidth:
+        lines.append(
+            f"memory bandwidth: {bandwidth['best']:.1f} GB/s "
+            f"(best of {', '.join(f'{value:.1f}' for value in bandwidth['values'])}; {bandwidth['method']}, "
+            f"{bandwidth['threads'] or 'all'} threads, {bandwidth['buffer_bytes'] / 1e6:.0f} MB)"
+        )
+    else:
+        lines.append("memory bandwidth: could not be measured")
+    lines += [
+        f"matrix products {dtype}: {peak['gflops']:.0f} GFLOP/s (n = {peak['n']}, {peak['by']})"
+        for dtype, peak in found["matmul"].items()
+    ]
+    return "\n".join(lines)
+
+
+def answers(rows: list[Row]) -> list[Row]:
+    """Rows that answered the fixed questions."""
+    return [row for row in rows if row.get("answers")]
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    return "?" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def scientific(value: float | None) -> str:
+    return "?" if value is None else f"{value:.2g}"
 
 
 def failures(rows: list[Row]) -> pd.DataFrame:

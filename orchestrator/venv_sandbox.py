@@ -25,7 +25,7 @@ from orchestrator.errors import CellError
 from orchestrator.images import LOG_LINES, content_hash, context_files
 from orchestrator.paths import CACHE, ROOT
 from orchestrator.progress import Progress, duration
-from orchestrator.sandbox import Ended, Task, write_job
+from orchestrator.sandbox import Ended, Task, family, write_job
 from orchestrator.site import Site
 
 # What may pass from the user's environment into an engine's process: no token, no site setting that changes a result.
@@ -122,6 +122,9 @@ class VenvSandbox:
                 self.stop()
         killer = -code if code is not None and code < 0 else None
         return Ended(code, killer, False, timed_out, time.monotonic() - started)
+
+    def pids(self) -> set[int]:
+        return family(self._running.pid if self._running else None)
 
     def stop(self) -> None:
         if self._running is None:

@@ -20,6 +20,7 @@ class Checkout:
     def __init__(self, path: Path, engines: Iterable[str] = ()):
         """With the folders of `engines` beside bench_dummy."""
         self.path = path
+        self.cache = ROOT / ".cache"
         self.made: list[str] = []  # engines that exist only here: their images go when the test ends
         for part in (*PARTS, *(f"bench_{name}" for name in engines)):
             source = ROOT / part
@@ -27,7 +28,7 @@ class Checkout:
             shutil.copytree(source, path / part, ignore=ignore) if source.is_dir() else shutil.copy(source, path / part)
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.path), "BENCH_CACHE": str(ROOT / ".cache"), "NO_COLOR": "1"}
+        return {**os.environ, "PYTHONPATH": str(self.path), "BENCH_CACHE": str(self.cache), "NO_COLOR": "1"}
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "orchestrator", *arguments]

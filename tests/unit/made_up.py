@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from orchestrator import journal, launches
 from orchestrator.engines import DeviceEntry, Engine, Support, Variant
+from orchestrator.evidence import Context
 from orchestrator.models import Model
 from orchestrator.outcomes import OUTCOMES
 from orchestrator.plan import Cell, Shape
@@ -23,6 +24,7 @@ CONFIG = {
 }  # fmt: skip
 WEIGHTS = Weights(parameters=1000, embedding=100, head=100, linear=780, vectors=20)
 TIED = Weights(parameters=900, embedding=100, head=0, linear=780, vectors=20)
+CONTEXT = Context(WEIGHTS, CONFIG)
 SUPPORTED = Support("supported")
 
 
@@ -79,6 +81,11 @@ def engine(name="alpha", variants=None, **changes) -> Engine:
 def cell(name="alpha", shape=(1, 4, 3), **changes) -> Cell:
     made = variant(**changes)
     return Cell(engine(name, [made]), made, Shape(*shape))
+
+
+def probe(gbs=10.0, cache=None) -> dict:
+    """A bandwidth probe of result.json."""
+    return {"best_gbs": gbs, "gbs": [gbs], "method": "test", "buffer_bytes": 1, "threads": 2, "last_level_cache": cache}
 
 
 def job(made: Cell | None = None, repetitions=2, **changes) -> dict:

@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from made_up import WEIGHTS, ended, job, launch, loaded, result, sample
+from made_up import CONTEXT, ended, job, launch, loaded, result, sample
 
 from orchestrator import launches
 from orchestrator.outcomes import OUTCOMES
@@ -13,7 +13,7 @@ JOB = job()
 
 
 def judge(directory, **how):
-    verdict = launches.judge(ended(**how), directory, JOB, WEIGHTS)
+    verdict = launches.judge(ended(**how), directory, JOB, CONTEXT)
     assert verdict.outcome in OUTCOMES
     assert verdict.outcome == "ok" or (verdict.reason or "").strip()  # never a blank reason
     return verdict

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from dummy_launch import make
-from made_up import WEIGHTS, ended
+from made_up import CONTEXT, ended
 
 from bench_dummy.bench import FAULTS
 from orchestrator import launches
@@ -30,7 +30,7 @@ def spawn(tmp_path, made, timeout=20, **options):
 
 def test_a_process_that_goes_well(tmp_path):
     assert spawn(tmp_path, make()) == 0
-    assert launches.judge(ended(), tmp_path, make(), WEIGHTS).outcome == "ok"
+    assert launches.judge(ended(), tmp_path, make(), CONTEXT).outcome == "ok"
 
 
 @pytest.mark.parametrize(("fault", "number"), [("segfault", signal.SIGSEGV), ("abort", signal.SIGABRT)])
@@ -38,7 +38,7 @@ def test_a_crash_leaves_the_signal_and_its_traceback(tmp_path, fault, number):
     made = make(fault=fault)
     code = spawn(tmp_path, made, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))
     assert code == -number
-    verdict = launches.judge(ended(exit_code=code, signal=-code), tmp_path, made, WEIGHTS)
+    verdict = launches.judge(ended(exit_code=code, signal=-code), tmp_path, made, CONTEXT)
     assert verdict.outcome == "engine_error"
     assert "in _fail" in verdict.reason  # faulthandler says where
 
@@ -46,14 +46,14 @@ def test_a_crash_leaves_the_signal_and_its_traceback(tmp_path, fault, number):
 def test_an_exit_in_the_middle_is_no_result(tmp_path):
     made = make(fault="exit_zero")
     assert spawn(tmp_path, made) == 0
-    assert launches.judge(ended(), tmp_path, made, WEIGHTS).outcome == "no_result"
+    assert launches.judge(ended(), tmp_path, made, CONTEXT).outcome == "no_result"
 
 
 @pytest.mark.parametrize("fault", ["hang_in_load", "hang_in_generate"])
 def test_a_hang_is_ended_from_outside(tmp_path, fault):
     made = make(fault=fault)
     assert spawn(tmp_path, made, timeout=1) is None
-    verdict = launches.judge(ended(exit_code=None, timed_out=True), tmp_path, made, WEIGHTS)
+    verdict = launches.judge(ended(exit_code=None, timed_out=True), tmp_path, made, CONTEXT)
     assert verdict.outcome == "timeout_wall"
 
 
@@ -64,7 +64,7 @@ def test_memory_that_runs_out_within_the_process(tmp_path):
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 
     assert spawn(tmp_path, made, preexec_fn=little) == 1
-    verdict = launches.judge(ended(exit_code=1), tmp_path, made, WEIGHTS)
+    verdict = launches.judge(ended(exit_code=1), tmp_path, made, CONTEXT)
     assert verdict.outcome == "oom_suspected"
     assert "MemoryError" in verdict.reason
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from dummy_launch import engine, loaded_dummy, make, run
-from made_up import WEIGHTS, ended
+from made_up import CONTEXT, ended
 
 from bench_dummy.bench import Dummy
 from common import Loaded, Unsupported
@@ -38,7 +38,7 @@ def test_the_orchestrator_accepts_what_the_runtime_writes(tmp_path):
     (tmp_path / "out").mkdir()
     made = make()
     assert runtime.run(Dummy, made, tmp_path / "out") == 0
-    verdict = launches.judge(ended(), tmp_path, made, WEIGHTS)
+    verdict = launches.judge(ended(), tmp_path, made, CONTEXT)
     assert (verdict.outcome, verdict.reason) == ("ok", None)
 
 
@@ -49,7 +49,7 @@ def test_a_lie_passes_the_runtime_and_not_the_judge(tmp_path, fault, gate):
     (tmp_path / "out").mkdir()
     made = make(fault=fault)
     assert runtime.run(Dummy, made, tmp_path / "out") == 0
-    verdict = launches.judge(ended(), tmp_path, made, WEIGHTS)
+    verdict = launches.judge(ended(), tmp_path, made, CONTEXT)
     assert verdict.outcome == "invalid_output"
     assert gate in verdict.reason
 

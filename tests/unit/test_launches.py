@@ -3,16 +3,16 @@
 import json
 
 import pytest
-from made_up import WEIGHTS, cell, ended, job, launch, loaded, result, sample
+from made_up import CONTEXT, cell, ended, job, launch, loaded, result, sample
 
-from orchestrator import launches
+from orchestrator import gates, launches
 from orchestrator.outcomes import OUTCOMES, exit_code
 
 JOB = job()
 
 
 def judge(directory, **how):
-    verdict = launches.judge(ended(**how), directory, JOB, WEIGHTS)
+    verdict = launches.judge(ended(**how), directory, JOB, CONTEXT)
     assert verdict.outcome in OUTCOMES
     assert verdict.outcome == "ok" or (verdict.reason or "").strip()  # never a blank reason
     return verdict
@@ -26,7 +26,9 @@ def good(tmp_path):
 def test_a_good_launch(good):
     verdict = judge(good)
     assert (verdict.outcome, verdict.reason) == ("ok", None)
-    assert verdict.gates == {"precision": "pass", "tokens": "pass"}
+    assert list(verdict.gates) == list(gates.NAMES)
+    assert {name for name, word in verdict.gates.items() if word == "pass"} == {"precision", "tokens"}
+    assert all(word.startswith("not checked: ") for word in list(verdict.gates.values())[2:])
     assert verdict.result == result()
 
 

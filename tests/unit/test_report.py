@@ -106,7 +106,7 @@ def test_every_cell_without_a_number_is_listed_with_its_word_and_reason(tmp_path
         ["Alpha", "q8", "load\\_failed", "ValueError: bad"],
     ]
     assert table_after(text, "### Decode speed")[1] == ["Alpha", "unsupported", "load\\_failed (q8)"]
-    assert len(re.findall("^## ", text, re.MULTILINE)) == 3  # one workload, environment, one launch alone
+    assert len(re.findall("^## ", text, re.MULTILINE)) == 4  # one workload, limits, environment, one launch alone
 
 
 def test_without_a_failure_there_is_no_such_table(summary):

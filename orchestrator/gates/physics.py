@@ -1,0 +1,66 @@
+"""Gate `physics`: no step reads its weights faster than this device's memory gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LEAST_ERROR = 0.05  # of the measured bandwidth; more where the probes before and after the launch differ by more
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What decoding must move, and what the device can.
+
+    step_bytes:     weights a step must read, and the KV cache at the mean depth, in bytes
+    steps_per_s:    decode steps, not tokens: a batch shares one step
+    bandwidth:      bytes/s of the probes before and after the launch, None where the device cannot be probed
+    cache_bytes:    last-level cache, None where unknown or where the device's own memory has none to speak of
+    """
+
+    step_bytes: float
+    steps_per_s: float
+    bandwidth: tuple[float, ...]
+    cache_bytes: int | None
+
+    @property
+    def cache_resident(self) -> bool:
+        """All that a step reads fits in the last-level cache: memory bandwidth is then no limit."""
+        return self.cache_bytes is not None and self.step_bytes <= self.cache_bytes
+
+    @property
+    def from_memory(self) -> float:
+        """Bytes of a step that no cache can hold from the step before."""
+        return max(0.0, self.step_bytes - (self.cache_bytes or 0))
+
+    @property
+    def mbu(self) -> float | None:
+        """Share of the bandwidth (1 = all of it) that the necessary reads take; None where it says nothing."""
+        if not self.bandwidth or self.cache_resident:
+            return None
+        return self.step_bytes * self.steps_per_s / max(self.bandwidth)
+
+    @property
+    def error(self) -> float:
+        """Relative error of the bandwidth: how far the probes are apart, at least LEAST_ERROR."""
+        return max(LEAST_ERROR, 1 - min(self.bandwidth) / max(self.bandwidth)) if self.bandwidth else LEAST_ERROR
+
+
+def physics(traffic: Traffic | None) -> str:
+    """What a step must read from memory comes at most at the measured bandwidth, plus its error.
+
+    Of two equal steps the second can find at most a cacheful of the first one's data: that much is not counted.
+    """
+    if traffic is None:
+        return "not checked: the launch has no decode speed"
+    if traffic.cache_resident:
+        return "not checked: cache_resident, a step reads less than the last-level cache holds"
+    if not traffic.bandwidth:
+        return "not checked: no bandwidth could be measured on this device"
+    share = traffic.from_memory * traffic.steps_per_s / max(traffic.bandwidth)
+    if share > 1 + traffic.error:
+        return (
+            f"fail: {traffic.steps_per_s:.4g} steps/s x {traffic.from_memory / 1e6:.4g} MB are {100 * share:.0f} % "
+            f"of the {max(traffic.bandwidth) / 1e9:.3g} GB/s that this device reads "
+            f"(measured within {100 * traffic.error:.0f} %)"
+        )
+    return "pass"

@@ -1,0 +1,46 @@
+"""Images (or virtual environments) of several engines, two at a time."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.engines import Engine
+from orchestrator.errors import CellError
+from orchestrator.sandbox import Sandbox
+
+WORKERS = 2  # while one compiles, another downloads and unpacks; more would only share the same cores and memory
+
+
+def prepare_all(sandbox: Sandbox, engines: Sequence[Engine], kind: str) -> dict[str, Any]:
+    """What `sandbox.prepare` gives, by engine name, or the CellError with which it failed. Raises what else it raises.
+
+    The threads are daemons: Ctrl-C ends the wait at once, and Docker gives up a build whose client is gone.
+    """
+    waiting: queue.SimpleQueue[Engine] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    for engine in engines:
+        waiting.put(engine)
+
+    def work() -> None:
+        while True:
+            try:
+                engine = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                ended.put((engine.name, sandbox.prepare(engine, kind)))
+            except BaseException as error:  # handed to the main thread, whatever it is
+                ended.put((engine.name, error))
+
+    for _ in range(min(WORKERS, len(engines))):
+        threading.Thread(target=work, name="prepare", daemon=True).start()
+    found: dict[str, Any] = {}
+    while len(found) < len(engines):
+        name, outcome = ended.get()
+        if isinstance(outcome, BaseException) and not isinstance(outcome, CellError):
+            raise outcome
+        found[name] = outcome
+    return found

@@ -1,0 +1,138 @@
+"""The float32 reference that every variant is compared with: computed once by the reference engine, kept by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator import launches, plan, quality
+from orchestrator.engines import Engine, Variant
+from orchestrator.errors import CellError
+from orchestrator.evidence import Context
+from orchestrator.metrics import read_samples
+from orchestrator.models import Model, store
+from orchestrator.paths import CACHE
+from orchestrator.progress import Progress, duration
+from orchestrator.sandbox import Sandbox, Task, thread_environment
+from orchestrator.weights import Weights
+
+PROMPTS = 3  # the first warm-up iterations, which every launch runs
+FILE = "reference.json"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the reference engine computed in float32 for one shape.
+
+    generated:  greedy tokens [PROMPTS][new_tokens] of the first row of the first prompts
+    exam:       the sequences whose log-probabilities are kept, empty for all shapes but the first
+    answers:    tokens that follow the exam's questions
+    """
+
+    directory: Path
+    engine: str
+    version: str
+    prompts: list[list[int]]
+    generated: list[list[int]]
+    exam: quality.Exam
+    answers: list[list[int]]
+    vocabulary: int
+
+    def logprobs(self, number: int) -> Any:
+        """Of the exam's sequence `number`: [len - 1, vocabulary] float32, mapped."""
+        rows = len(self.exam.sequences[number]) - 1
+        return quality.read_logprobs(self.directory / f"logprobs-{number}.npy", rows, self.vocabulary)
+
+    def gap(self, number: int, step: int, token: int) -> float:
+        """How far `token` lies below the best token at `step` of generated sequence `number`, in nats."""
+        prompt, generated = self.prompts[number], self.generated[number]
+        path = self.directory / f"logprobs-{len(self.exam.sequences) + number}.npy"
+        row = quality.read_logprobs(path, len(prompt) + len(generated) - 1, self.vocabulary)[len(prompt) - 1 + step]
+        return float(row.max() - row[token])
+
+
+def engine_for(engines: dict[str, Engine], kind: str) -> tuple[Engine, Variant] | None:
+    """The engine whose folder says that it is the reference, and its first float32 variant; None without one."""
+    for engine in engines.values():
+        if engine.reference:
+            for variant in engine.variants.values():
+                if variant.precision == "float32" and variant.default and engine.support(variant, kind).runs:
+                    return engine, variant
+    return None
+
+
+class References:
+    """Finds or computes references. One object per run; what failed once is not tried again."""
+
+    def __init__(
+        self, sandbox: Sandbox, progress: Progress, engine: Engine, variant: Variant, prepared: Any,
+        device: dict[str, Any], threads: int, wall_s: float, cache: Path | None = None,
+    ):  # fmt: skip
+        self._sandbox, self._progress, self._engine, self._variant = sandbox, progress, engine, variant
+        self._prepared, self._device, self._threads = prepared, device, threads
+        self._wall_s, self._cache = wall_s, cache or CACHE
+
+    def of(
+        self, model: Model, facts: dict[str, Any], shape: plan.Shape, prompts: list[list[list[int]]], exam: quality.Exam
+    ) -> Reference:
+        """The reference for the first row of the first prompts, and for `exam`. Raises CellError."""
+        job = self._job(facts, shape, prompts, exam)
+        content = [self._prepared.tag, model.digest, self._variant.name, job]
+        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        place = self._cache / "references" / key
+        with store.only_one(place.with_name(f".{key}.lock"), f"the reference {key}", self._progress.say):
+            if not (place / FILE).is_file():
+                self._compute(place, job, model)
+        known = json.loads((place / FILE).read_text(encoding="utf-8"))
+        return Reference(
+            place, self._engine.title, known["version"], [rows[0] for rows in job["prompts"]], known["generated"], exam,
+            known["answers"], model.config["vocab_size"],
+        )  # fmt: skip
+
+    def _job(self, facts, shape: plan.Shape, prompts: list, exam: quality.Exam) -> dict[str, Any]:
+        alone = plan.Shape(1, len(prompts[0][0]), shape.new_tokens)
+        cell = plan.Cell(self._engine, self._variant, alone)
+        mine = [[rows[0]] for rows in prompts[:PROMPTS]]
+        job = launches.job(cell, self._device, facts, mine, PROMPTS, self._threads)
+        job.update(warmup={"min": 0, "max": 0, "span": 0.05}, score=exam.sequences, score_generated=PROMPTS)
+        job.update(ask={"prompts": exam.questions, "new_tokens": exam.answer_tokens} if exam.questions else None)
+        return job
+
+    def _compute(self, place: Path, job: dict[str, Any], model: Model) -> None:
+        self._progress.say(f"computing the float32 reference with {self._engine.title}")
+        started = time.monotonic()
+        work = place.with_name(f".{place.name}.{os.getpid()}")
+        shutil.rmtree(work, ignore_errors=True)
+        (work / "out").mkdir(parents=True)
+        task = Task(
+            engine=self._engine.name, module=f"{self._engine.folder.name}.bench", job=job, directory=work,
+            out=work / "out", model=model.path, artefact=None, wall_s=self._wall_s,
+            environment=thread_environment(self._threads),
+        )  # fmt: skip
+        try:
+            context = Context(Weights.of(model.path), model.config)
+            verdict = launches.judge(self._sandbox.run(self._prepared, task), work, job, context)
+            if verdict.outcome != "ok":
+                raise CellError(verdict.outcome, f"the float32 reference failed: {verdict.reason}")
+            wanted = len(job["score"]) + PROMPTS
+            if any(score is None for score in verdict.result["scores"]) or len(verdict.result["scores"]) != wanted:
+                raise CellError("invalid_output", "the reference engine gave no log-probabilities")
+            samples = read_samples(work / "out" / "samples.jsonl")
+            known = {
+                "version": verdict.result["loaded"]["version"],
+                "generated": [[step[0] for step in sample["ids"]] for sample in samples[:PROMPTS]],
+                "answers": verdict.result.get("answers") or [],
+            }
+            (work / "out" / FILE).write_text(json.dumps(known), encoding="utf-8")
+            shutil.copy(work / "reproduce.sh", work / "out" / "reproduce.sh")
+            shutil.rmtree(place, ignore_errors=True)
+            (work / "out").rename(place)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        self._progress.say(f"  reference computed in {duration(time.monotonic() - started)}")

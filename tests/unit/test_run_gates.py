@@ -1,0 +1,228 @@
+"""A whole run, in this process: the dummy as reference and as contenders that are right, wrong, noisy or break down."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from made_up import checkpoint, engine, model, probe, progress, variant
+
+from bench_dummy.bench import Dummy
+from common import bandwidth
+from common import launch as runtime
+from orchestrator import plan, run, summarise
+from orchestrator.detection import Device
+from orchestrator.sandbox import Ended, write_job
+
+SHAPE = plan.Shape(1, 8, 6)
+
+
+class Permuted(Dummy):
+    """As if two layers were swapped: other tokens, other log-probabilities."""
+
+    def _next(self, total):
+        return (17 * total + 3) % self.vocabulary
+
+
+class Cached(Dummy):
+    """Answers a prompt that it has seen at once."""
+
+    seen: set = set()  # noqa: RUF012 - one engine a test
+
+    def generate(self, prompts, new_tokens):
+        fresh = str(prompts) not in self.seen
+        self.seen.add(str(prompts))
+        self.settings = {"first_ms": 8 if fresh else 1}
+        yield from super().generate(prompts, new_tokens)
+
+
+class Dies(Dummy):
+    def logprobs(self, tokens):
+        raise RuntimeError("no room for the logits")
+
+
+class Mute(Dummy):
+    def logprobs(self, tokens):
+        return NotImplemented
+
+
+KINDS = {kind.__name__.lower(): kind for kind in (Dummy, Permuted, Cached, Dies, Mute)}
+
+
+class InProcess:
+    """A sandbox without walls. `before` is called with the task of every launch."""
+
+    isolation = "venv"
+
+    def __init__(self):
+        self.ran = []
+        self.before = lambda task: None
+
+    def prepare(self, made, kind):
+        return SimpleNamespace(tag=f"venv:{made.name}", id="1", recipe=("make it",))
+
+    def run(self, prepared, task):
+        self.ran.append(f"{task.engine} {task.module}")
+        self.before(task)
+        job = json.loads(write_job(task, str(task.model), None).read_text())
+        (task.directory / "reproduce.sh").write_text("again\n")
+        (task.directory / "stderr.log").write_text("")
+        if task.module == "common.limits":
+            peaks = {"float32": {"gflops": 100.0, "n": 512, "by": "test"}}
+            told = {"bandwidth": [probe(), probe(), probe()], "matmul": peaks}
+            (task.out / "limits.json").write_text(json.dumps(told))
+            return Ended(0, None, False, False, 1.0)
+        code = runtime.run(KINDS[task.engine], job, task.out)
+        return Ended(code, None, False, False, 1.0)
+
+    def pids(self):
+        return set()
+
+    def stop(self):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def no_probes(monkeypatch, tmp_path):
+    monkeypatch.setattr(bandwidth, "probe", lambda *_: probe())
+    monkeypatch.setattr(run, "IDLE_S", 0)
+    monkeypatch.setattr("orchestrator.reference.CACHE", tmp_path / "cache")
+    monkeypatch.setattr(run.host, "facts", dict)
+
+
+@pytest.fixture
+def sandbox():
+    return InProcess()
+
+
+@pytest.fixture
+def measure(tmp_path, sandbox, monkeypatch):
+    """Run contenders by the names of KINDS; rows by engine, and what was said."""
+    monkeypatch.setattr("orchestrator.run.Artefacts.ensure", lambda *_: None)
+    path = checkpoint(tmp_path / "model", {"vocab_size": 128}, tokenizer=True)
+
+    def measured(
+        *names, precision="float32", profile="quick", quality=True, launches=1, reference=True, calibrated=True
+    ):
+        dummy = engine("dummy", [variant(), variant("ten", settings={"first_ms": 50, "step_ms": 10}, default=False)],
+                       reference=reference, calibrates="ten" if calibrated else None)  # fmt: skip
+        chosen = {name: dummy if name == "dummy" else engine(name, [variant(precision=precision)]) for name in names}
+        device = Device("cpu", "Example", ("cpu",), None, {})
+        request = run.Request(
+            device=device, model="m", profile=plan.PROFILES[profile], launches=launches, repetitions=2, threads=2,
+            seed=1, prompt=None, wall_s=60, with_quality=quality,
+        )  # fmt: skip
+        said, text = progress()
+        cells = [plan.Cell(made, next(iter(made.variants.values())), SHAPE) for made in chosen.values()]
+        everything = {"dummy": dummy, **chosen}
+        directory = tmp_path / "results"
+        made = run.Run(request, directory, sandbox, lambda: model(path), said, everything)
+        assert made.go(cells)
+        summary = summarise.summarise(directory)
+        return {row["engine"]: row for row in summary["rows"]}, text.getvalue(), summary
+
+    return measured
+
+
+def test_a_right_engine_passes_every_gate(measure):
+    rows, said, summary = measure("mute", "dummy")
+    row = rows["dummy"]
+    assert (row["outcome"], row["reason"]) == ("ok", None)
+    assert row["gates"] == dict.fromkeys(row["gates"], "pass") and len(row["gates"]) == 6
+    assert row["quality"]["kl"] == 0.0 and row["quality"]["top1"] == 1.0 and row["quality"]["greedy_match"] == 1.0
+    assert row["quality"]["perplexity"] == row["quality"]["reference_perplexity"]
+    assert row["quality"]["tokens"] == 8 * 512
+    assert row["mbu"] > 0 and row["mfu"] > 0 and row["mfu_dtype"] == "float32"
+    assert len(row["answers"]) == 5 and row["answers"] == summary["reference"]["answers"]
+    assert summary["limits"]["bandwidth_gbs"]["best"] == 10.0
+    assert "self-calibration: steps of 10 ms read back as 10.0" in said
+    assert rows["mute"]["quality"]["kl"] is None and rows["mute"]["quality"]["greedy_match"] == 1.0
+    assert "gives no log-probabilities" in rows["mute"]["quality_reason"]
+    assert rows["mute"]["gates"]["agreement"] == "pass"
+
+
+def test_permuted_weights_are_fast_but_no_result(measure):
+    rows, _, _ = measure("permuted", "dummy")
+    assert rows["permuted"]["outcome"] == "invalid_output"
+    assert rows["permuted"]["reason"].startswith(
+        "gate agreement: at step 0 of prompt 0 the engine chose a token 50 nats"
+    )
+    assert rows["dummy"]["outcome"] == "ok"
+
+
+def test_quantised_variants_are_told_apart_not_refused(measure, monkeypatch):
+    monkeypatch.setattr("orchestrator.gates.precision_proof", lambda *_: "pass")
+    rows, _, _ = measure("permuted", precision="int8")
+    assert rows["permuted"]["outcome"] == "ok"
+    assert rows["permuted"]["quality"]["top1"] < 0.1 and rows["permuted"]["quality"]["kl"] > 10
+
+
+def test_a_prefix_cache_is_found(measure):
+    Cached.seen.clear()
+    rows, _, _ = measure("cached", calibrated=False)
+    assert rows["cached"]["outcome"] == "invalid_output", rows["cached"]["gates"]
+    assert rows["cached"]["reason"].startswith("gate cold_prefix: ")
+
+
+def test_speed_is_kept_where_the_exam_breaks_the_launch(measure):
+    rows, said, _ = measure("dies")
+    assert rows["dies"]["outcome"] == "ok"
+    assert rows["dies"]["quality"]["kl"] is None and rows["dies"]["quality"]["greedy_match"] == 1.0
+    assert "engine_error while its quality was examined: measured again without" in said
+
+
+def test_without_a_reference_the_gate_is_not_checked(measure):
+    rows, _, _ = measure("dummy", reference=False)
+    assert rows["dummy"]["outcome"] == "ok" and rows["dummy"]["quality"] is None
+    assert rows["dummy"]["gates"]["agreement"].startswith("not checked: no reference: unsupported: no engine gives a")
+
+
+def test_quality_can_be_switched_off(measure, sandbox):
+    rows, _, _ = measure("dummy", quality=False)
+    assert rows["dummy"]["gates"]["agreement"] == "not checked: no reference: switched off with --no-quality"
+    assert sandbox.ran == ["dummy bench_dummy.bench", "dummy common.limits", "dummy bench_dummy.bench"]
+
+
+def test_a_reference_that_fails_costs_no_speed(measure, sandbox):
+    def refuse(task):
+        if task.job.get("score_generated"):
+            raise run.CellError("oom_host", "killed")
+
+    sandbox.before = refuse
+    rows, _, _ = measure("dummy")
+    assert rows["dummy"]["outcome"] == "ok" and rows["dummy"]["decode_tps"]["median"] > 0
+    assert rows["dummy"]["gates"]["agreement"] == "not checked: no reference: oom_host: killed"
+    assert "no reference: oom_host: killed" in rows["dummy"]["quality_reason"]
+
+
+def test_the_reference_is_computed_once(measure, sandbox):
+    measure("dummy")
+    before = len(sandbox.ran)
+    measure("dummy")
+    assert len(sandbox.ran) - before == 2  # calibration and limits are new in every run; the launch was kept, too
+
+
+def test_a_noisy_launch_is_repeated_and_all_are_kept(measure, monkeypatch, tmp_path):
+    noisy = iter([True, False, True, True, True])
+    monkeypatch.setattr("orchestrator.launches.launch_metrics", once_a_launch(noisy))
+    rows, said, _ = measure("dummy", profile="standard", launches=2)
+    records = [json.loads(line) for line in (tmp_path / "results" / "journal.jsonl").read_text().splitlines()]
+    tried = [(record["block"], record["noisy"]) for record in records if record["kind"] == "launch"]
+    assert tried == [(0, True), (0, False), (1, True), (1, True), (1, True)]
+    assert rows["dummy"]["launches"] == 2 and rows["dummy"]["repeated_launches"] == 3
+    assert said.count("the host was noisy: repeated") == 3
+
+
+def once_a_launch(noisy):
+    from orchestrator.metrics import launch_metrics  # noqa: PLC0415 - the one that is replaced
+
+    def told(samples, job, streams):
+        found = launch_metrics(samples, {**job}, streams)
+        return {**found, "flags": ["noisy_host"] if job.get("probe_s") and next(noisy, False) else []}
+
+    return told
+
+
+def test_the_quick_profile_repeats_nothing(measure, monkeypatch):
+    monkeypatch.setattr("orchestrator.launches.launch_metrics", once_a_launch(iter([True] * 9)))
+    rows, _, _ = measure("dummy", launches=2)
+    assert rows["dummy"]["repeated_launches"] == 0
