@@ -24,6 +24,7 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from orchestrator import devices, engines, host, launches, plan
 from orchestrator.docker_sandbox import DockerSandbox
+from orchestrator.evidence import Context
 from orchestrator.images import Images
 from orchestrator.paths import CACHE
 from orchestrator.progress import Progress
@@ -58,7 +59,7 @@ class Bench:
                         thread_environment(1))  # fmt: skip
             ended = self.sandbox.run(self.image, task)
             weights = Weights(PARAMETERS, 0, 0, PARAMETERS, 0)
-            verdict = launches.judge(ended, directory, job, weights)
+            verdict = launches.judge(ended, directory, job, Context(weights, {}))
             wall = time.monotonic() - started
             if verdict.outcome != "ok":
                 raise SystemExit(f"{verdict.outcome}: {verdict.reason}")

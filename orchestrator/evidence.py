@@ -38,12 +38,13 @@ def collect(
     shape, loaded = job["shape"], result["loaded"]
     prompt_tokens = len(job["prompts"][0][0])
     reads = step_reads(loaded, context.weights, context.config, job, context.artefact)
-    moved = traffic(reads, metrics["decode_tps"], shape["batch_size"], result.get("bandwidth") or {})
+    probes, devices = result.get("bandwidth") or {}, len(job["device"]["ids"])
+    moved = traffic(reads, metrics["decode_tps"], shape["batch_size"], probes, devices)
     needed = kv.needed(context.config, loaded["kv_dtype"], shape["batch_size"], prompt_tokens, shape["new_tokens"])
     found = {
         "reads": {"weight_bytes": reads.weights, "kv_bytes": reads.kv, "source": reads.source},
         "kv_needed_mib": None if needed is None else needed / MIB,
-        "bandwidth_gbs": {when: probe and probe["best_gbs"] for when, probe in (result.get("bandwidth") or {}).items()},
+        "bandwidth_gbs": {when: probe and devices * probe["best_gbs"] for when, probe in probes.items()},
         "cache_resident": moved.cache_resident if moved else None,
         "mbu": moved.mbu if moved else None,
         "prefill_flops": prefill_flops(context.weights, context.config, shape["batch_size"], prompt_tokens),

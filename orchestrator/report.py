@@ -87,6 +87,7 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "interval": interval,
         "speed": markdown.table(tables.grid(rows, tables.speed)),
         "mean": markdown.table(tables.grid(rows, tables.mean_std)),
+        "split": markdown.table(tables.memory_split(rows)),
         "memory": markdown.table(tables.grid(rows, tables.memory)),
         "settings": markdown.table(tables.settings(rows)),
         "detail": markdown.table(tables.detail(rows)),

@@ -262,8 +262,11 @@ def limits_of(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_limits(directory: Path) -> dict[str, Any] | None:
-    """The limits that a run measured, from its directory; None where it measured none. The latest counts."""
-    for place in sorted(directory.glob("standards/limits-*"), key=lambda path: path.stat().st_mtime, reverse=True):
+    """The limits that a run measured, from its directory; None where it measured none.
+
+    A resumed run measures them again; the first count, or its finished rows would change.
+    """
+    for place in sorted(directory.glob("standards/limits-*"), key=lambda path: int(path.name.rpartition("-")[2])):
         try:
             return limits_of(json.loads((place / "out" / "limits.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):

@@ -59,8 +59,13 @@ def _embedding(loaded: dict[str, Any], weights: Weights) -> int:
     return weights.embedding * size if held_twice else 0
 
 
-def traffic(reads: StepReads, decode_tps: list[float], batch: int, probes: dict[str, Any]) -> Traffic | None:
-    """For the physics gate and mbu. `probes` are the launch's bandwidth probes; None without a decode speed."""
+def traffic(
+    reads: StepReads, decode_tps: list[float], batch: int, probes: dict[str, Any], devices: int = 1
+) -> Traffic | None:
+    """For the physics gate and mbu; None without a decode speed.
+
+    `probes` are the launch's bandwidth probes of one device: `devices` of them read at the same time.
+    """
     if not decode_tps:
         return None
     taken = [probe for probe in probes.values() if probe]
@@ -68,7 +73,7 @@ def traffic(reads: StepReads, decode_tps: list[float], batch: int, probes: dict[
     return Traffic(
         step_bytes=reads.total,
         steps_per_s=median(decode_tps) / batch,
-        bandwidth=tuple(probe["best_gbs"] * 1e9 for probe in taken),
+        bandwidth=tuple(devices * probe["best_gbs"] * 1e9 for probe in taken),
         cache_bytes=max(caches, default=None),
     )
 

@@ -10,8 +10,8 @@ ONE_TOKEN = ("fresh", "repeat")  # the phases that look for a prefix cache
 
 def token_audit(samples: list[dict[str, Any]], batch: int, new_tokens: int) -> str:
     """Exactly `new_tokens` steps of `batch` ids, with times that never run backwards, in every sample."""
-    for sample in samples:
-        where, wanted = f"iteration {sample['i']}", 1 if sample["phase"] in ONE_TOKEN else new_tokens
+    for line, sample in enumerate(samples, 1):
+        where, wanted = f"samples.jsonl line {line}", 1 if sample["phase"] in ONE_TOKEN else new_tokens
         if len(sample["ids"]) != wanted or len(sample["steps_ns"]) != wanted:
             return f"fail: {where} holds {len(sample['ids'])} steps, {wanted} were asked for"
         if any(len(step) != batch for step in sample["ids"]):

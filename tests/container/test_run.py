@@ -8,6 +8,8 @@ import time
 import pytest
 from suite import leftovers, rows
 
+from orchestrator import tables
+
 pytestmark = pytest.mark.container
 
 SMALL = ("--prompt-tokens", "16", "--new-tokens", "12")
@@ -159,3 +161,13 @@ def test_known_delays_read_back(checkout):
     # Loose, as other processes may run beside a test; benchmarks/suite_overhead.py has the tight figures.
     assert row["itl_s"]["median"] == pytest.approx(0.010, rel=0.05)
     assert row["ttft_s"]["median"] == pytest.approx(0.050, rel=0.1)
+
+
+def test_a_copied_engine_shows_no_difference(checkout):
+    """The same engine twice in one run, as two contenders: whoever is first by chance is not called faster."""
+    for name in ("one", "two"):
+        checkout.engine(name, {"steps": {"settings": {"first_ms": 20, "step_ms": 5}}})
+    _, summary, out = checkout.measure("--engines", "one,two", "--profile", "standard", *SMALL)
+    assert [row["launches"] for row in summary["rows"]] == [5, 5]
+    assert tables.ranking(summary["rows"])["Verdict"][1] == "no difference shown"
+    assert "no difference shown" in (out / "report.md").read_text()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import devices, doctor, engines
+from orchestrator import devices, doctor, engines, monitor
 
 ROOT = Path(__file__).resolve().parents[2]
 FOUND = devices.detect()["cuda"]
@@ -59,3 +59,21 @@ def test_engines_measure_on_the_gpu(tmp_path):
         (row["engine"], row["variant"]): row["reason"] for row in rows if row["outcome"] not in ("ok", "unsupported")
     }
     assert failed == {} and done.returncode == 0, done.stderr
+
+
+def test_the_device_s_bandwidth_is_measured():
+    """A copy within the device through the driver: between a tenth and all of any data sheet so far."""
+    command = [sys.executable, "-m", "common.probe", "--device", "cuda"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 100 < json.loads(done.stdout)["best_gbs"] < 20_000
+
+
+def test_the_monitor_reads_the_real_driver():
+    watching = monitor.Monitor(FOUND.devices[0])
+    watching.start()
+    watching.idle(1.0)
+    record = watching.stop()
+    assert "nvml" not in record["unavailable"], record["unavailable"]
+    assert record["static"]["driver"] and record["series"]["device_used_mib"][-1] > 0
+    assert record["series"]["power_w"][-1] is None or record["series"]["power_w"][-1] > 1
+    assert record["monitor_cpu_s"] < 0.5

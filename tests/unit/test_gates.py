@@ -87,15 +87,15 @@ def test_the_audit_passes_what_was_asked_for():
 
 
 @pytest.mark.parametrize(("bad", "message"), [
-    (sample(4, steps_ns=[1, 2]), "fail: iteration 4 holds 2 steps, 3 were asked for"),
-    (sample(4, steps_ns=[1, 2, 3, 4]), "fail: iteration 4 holds 4 steps, 3 were asked for"),
-    (sample(4, ids=[[1], [2]]), "fail: iteration 4 holds 2 steps, 3 were asked for"),
-    (sample(4, ids=[[1], [], [3]]), "fail: iteration 4 has a step without 1 tokens"),
-    (sample(4, batch=2), "fail: iteration 4 has a step without 1 tokens"),
-    (sample(4, steps_ns=[10, 30, 20]), "fail: iteration 4: step times run backwards"),
-    (sample(4, steps_ns=[-1, 30, 40]), "fail: iteration 4: step times run backwards"),
+    (sample(4, steps_ns=[1, 2]), "fail: samples.jsonl line 2 holds 2 steps, 3 were asked for"),
+    (sample(4, steps_ns=[1, 2, 3, 4]), "fail: samples.jsonl line 2 holds 4 steps, 3 were asked for"),
+    (sample(4, ids=[[1], [2]]), "fail: samples.jsonl line 2 holds 2 steps, 3 were asked for"),
+    (sample(4, ids=[[1], [], [3]]), "fail: samples.jsonl line 2 has a step without 1 tokens"),
+    (sample(4, batch=2), "fail: samples.jsonl line 2 has a step without 1 tokens"),
+    (sample(4, steps_ns=[10, 30, 20]), "fail: samples.jsonl line 2: step times run backwards"),
+    (sample(4, steps_ns=[-1, 30, 40]), "fail: samples.jsonl line 2: step times run backwards"),
 ])  # fmt: skip
-def test_the_audit_names_the_iteration(bad, message):
+def test_the_audit_names_the_line(bad, message):
     assert gates.token_audit([sample(0), bad], 1, 3) == message
 
 

@@ -90,7 +90,8 @@ def test_a_lie_is_invalid_output_with_the_gate_s_name(tmp_path, changes, reason)
 def test_times_that_run_backwards(tmp_path):
     samples = [sample(0), sample(1, steps_ns=[30, 20, 10])]
     assert (
-        judge(launch(tmp_path / "launch", JOB, samples)).reason == "gate tokens: iteration 1: step times run backwards"
+        judge(launch(tmp_path / "launch", JOB, samples)).reason
+        == "gate tokens: samples.jsonl line 2: step times run backwards"
     )
 
 

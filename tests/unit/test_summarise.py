@@ -142,3 +142,63 @@ def test_no_run(tmp_path, read):
 def test_the_seed_is_the_first_run_s(made):
     made.run([A], seed=7).run([A], seed=8).end()
     assert summarise.seed_of(made.directory) == 7
+
+
+def with_own(tmp_path, ratio, step_ns, launches=5):
+    """A row whose engine's own benchmark says `1 / ratio` times its decode speed."""
+    made = Results(tmp_path / "own").run([A], launches=launches).plan(A, [f"k{block}" for block in range(launches)])
+    times = [step_ns, 2 * step_ns, 3 * step_ns]
+    for block in range(launches):
+        made.launch(A, block, f"k{block}", samples=[sample(i, steps_ns=times) for i in range(2)])
+        own = {"decode_tps": 1e9 / step_ns / ratio, "prefill_tps": 4e9 / step_ns, "reason": None}
+        made.journal.append("own_benchmark", label=A.label, block=block, key=f"k{block}", **own)
+    return rows(made.end())["alpha"]
+
+
+def test_an_engine_s_own_benchmark_that_agrees(tmp_path):
+    row = with_own(tmp_path, 0.99, 50 * MS)
+    assert row["outcome"] == "ok" and row["own_benchmark"]["verdict"] == "pass"
+    assert row["own_benchmark"]["decode"]["median"] == pytest.approx(0.99)
+    assert row["own_benchmark"]["prefill"]["median"] == pytest.approx(1.0)
+
+
+def test_an_engine_s_own_benchmark_that_says_more(tmp_path):
+    row = with_own(tmp_path, 0.8, 50 * MS)
+    assert row["outcome"] == "invalid_output"
+    assert row["reason"] == "gate self_calibration: 0.800 [0.800, 0.800] of the engine's own benchmark, 5 % are allowed"
+    assert row["decode_tps"]["median"] == pytest.approx(20)  # nothing measured is lost
+
+
+def test_short_steps_are_not_held_against_it(tmp_path):
+    row = with_own(tmp_path, 0.8, 1 * MS)
+    assert row["outcome"] == "ok" and row["own_benchmark"]["verdict"].startswith("not checked: 0.800")
+
+
+def test_an_own_benchmark_that_failed_says_why(tmp_path):
+    made = Results(tmp_path / "r").run([A]).plan(A, ["k"]).launch(A, 0, "k")
+    made.journal.append(
+        "own_benchmark", label=A.label, block=0, key="k", decode_tps=None, prefill_tps=None, reason="no"
+    )
+    row = rows(made.end())["alpha"]
+    assert row["outcome"] == "ok" and row["own_benchmark"] == {
+        "decode": None,
+        "prefill": None,
+        "verdict": "not checked: no",
+    }
+
+
+def test_drift_is_flagged(tmp_path):
+    def slower(block, _iteration):
+        return [10 * MS, (20 + block) * MS, (30 + 2 * block) * MS]
+
+    [row] = rows(results(tmp_path / "r", [A], 5, steps=slower)).values()
+    assert "drift" in row["flags"]
+    [row] = rows(results(tmp_path / "s", [A], 4, steps=slower)).values()
+    assert "drift" not in row["flags"]
+
+
+def test_a_slow_first_iteration_is_flagged(made):
+    slow, fast = [10 * MS, 30 * MS, 50 * MS], [10 * MS, 20 * MS, 30 * MS]
+    samples = [sample(i, steps_ns=slow if i == 0 else fast) for i in range(4)]
+    made.run([A]).plan(A, ["k"]).launch(A, 0, "k", samples=samples)
+    assert rows(made.end())["alpha"]["flags"] == ["slow_first"]
