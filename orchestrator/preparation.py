@@ -14,20 +14,21 @@ from orchestrator.sandbox import Sandbox
 WORKERS = 2  # while one compiles, another downloads and unpacks; more would only share the same cores and memory
 
 
-def prepare_all(sandbox: Sandbox, engines: Sequence[Engine], kind: str) -> dict[str, Any]:
-    """What `sandbox.prepare` gives, by engine name, or the CellError with which it failed. Raises what else it raises.
+def prepare_all(sandbox: Sandbox, engines: Sequence[tuple[Engine, str]]) -> dict[str, Any]:
+    """What `sandbox.prepare` gives for (engine, device kind), by engine name, or the CellError with which it failed.
 
-    The threads are daemons: Ctrl-C ends the wait at once, and Docker gives up a build whose client is gone.
+    Raises what else it raises. The threads are daemons: Ctrl-C ends the wait at once, and Docker gives up a build whose
+    client is gone.
     """
-    waiting: queue.SimpleQueue[Engine] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[tuple[Engine, str]] = queue.SimpleQueue()
     ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    for engine in engines:
-        waiting.put(engine)
+    for each in engines:
+        waiting.put(each)
 
     def work() -> None:
         while True:
             try:
-                engine = waiting.get_nowait()
+                engine, kind = waiting.get_nowait()
             except queue.Empty:
                 return
             try:

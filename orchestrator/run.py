@@ -67,7 +67,10 @@ class Run:
         self._resolve, self._progress = resolve, progress
         device = request.device
         self._device = {"kind": device.kind, "ids": list(device.ids), "name": device.name}
-        setting = Setting(self._device, device.kind, request.threads, request.wall_s, request.with_quality)
+        setting = Setting(
+            self._device, device.kind, request.threads, request.wall_s, request.with_quality,
+            request.profile.is_measurement,
+        )  # fmt: skip
         self._standards = Standards(sandbox, progress, setting, engines)
         self._cpu_features = host.cpu_features_digest()
         self._outcomes: dict[str, str] = {}
@@ -171,8 +174,9 @@ class Run:
     def _prepare(self, cells: list[plan.Cell]) -> dict[str, Any]:
         """Images (or virtual environments) by engine name; an engine whose build fails loses its cells, no other."""
         wanted = {cell.engine.name: cell.engine for cell in cells}
-        helpers = {engine.name: engine for engine in self._standards.engines()} if cells else {}
-        found = prepare_all(self._sandbox, list({**helpers, **wanted}.values()), self._request.device.kind)
+        asked = {name: (engine, self._request.device.kind) for name, engine in wanted.items()}
+        helpers = {engine.name: (engine, kind) for engine, kind in self._standards.engines()} if cells else {}
+        found = prepare_all(self._sandbox, list({**helpers, **asked}.values()))
         self._standards.prepared = found
         for name in wanted:
             failure = found[name]
@@ -262,15 +266,8 @@ class Run:
         except CellError as error:
             verdict = launches.Verdict(error.outcome, error.reason, None, {})
         except KeyboardInterrupt:
-            self._record(
-                cell,
-                block,
-                key,
-                directory,
-                started,
-                launches.Verdict("interrupted", "stopped by the user", None, {}),
-                None,
-            )
+            stopped = launches.Verdict("interrupted", "stopped by the user", None, {})
+            self._record(cell, block, key, directory, started, stopped, None)
             raise
         self._record(cell, block, key, directory, started, verdict, wall_s)
         return verdict
@@ -286,7 +283,10 @@ class Run:
             directory=directory, out=directory / "out", model=model.path, artefact=artefact,
             wall_s=self._request.wall_s, environment=thread_environment(self._request.threads),
         )  # fmt: skip
-        told = launches.own_benchmark(self._sandbox.run(image, task), directory)
+        try:
+            told = launches.own_benchmark(self._sandbox.run(image, task), directory)
+        except CellError as error:
+            told = {"decode_tps": None, "prefill_tps": None, "reason": error.reason}
         self._journal.append("own_benchmark", label=cell.label, block=block, key=key, **told)
 
     def _watched(self, image, task: Task) -> tuple[Ended, dict[str, Any]]:
@@ -344,6 +344,7 @@ class Run:
             "launches": request.launches,
             "repetitions": request.repetitions,
             "threads": request.threads,
+            "with_quality": request.with_quality,
             "seed": request.seed,
             "hostname": platform.node(),
             "host": host.facts(),

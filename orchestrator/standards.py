@@ -39,6 +39,7 @@ class Setting:
     threads: int
     wall_s: float
     with_quality: bool
+    is_measurement: bool
 
 
 class Standards:
@@ -56,11 +57,12 @@ class Standards:
         self.limits: dict[str, Any] | None = None
         self.exam: quality.Exam | None = None
 
-    def engines(self) -> list[Engine]:
-        """Those that the standards need, whether they are contenders or not."""
+    def engines(self) -> list[tuple[Engine, str]]:
+        """Those that the standards need, whether they are contenders or not, and the device kind of their images."""
         refer = reference.engine_for(self._engines, self._setting.kind) if self._setting.with_quality else None
         delays = self._find_calibrating()
-        return [found[0] for found in (refer, delays) if found]
+        needed = [(refer[0], self._setting.kind)] if refer else []
+        return [*needed, (delays[0], delays[2])] if delays else needed
 
     def measure(
         self, directory: Path, model: Model, facts: dict[str, Any], weights: Weights,
@@ -73,10 +75,11 @@ class Standards:
         dummy = self._attempt("calibration", self._calibrating_engine, None)
         if dummy:
             self.calibration = self._attempt("calibration", lambda: self._calibrate(directory, facts, *dummy))
-        if judge or dummy:
-            image = judge[2] if judge else dummy[2]
-            engine = judge[0] if judge else dummy[0]
-            self.limits = self._attempt("limits", lambda: self.measure_limits(directory, facts, engine, image), None)
+        # The reference's image has the better library for products; but importing it takes longer than all the rest.
+        image = judge if judge and (self._setting.is_measurement or not dummy) else dummy
+        if image:
+            measure = lambda: self.measure_limits(directory, facts, image[0], image[2])  # noqa: E731
+            self.limits = self._attempt("limits", measure, None)
         self._refer(model, facts, prompts, judge)
 
     def context(self, shape: plan.Shape, artefact: Path | None, test_only: bool) -> Context:
@@ -104,23 +107,25 @@ class Standards:
         found = reference.engine_for(self._engines, self._setting.kind)
         if found is None:
             raise CellError("unsupported", f"no engine gives a float32 reference on {self._setting.kind}")
-        return *found, self._ready(found[0])
+        return *found, self._ready(found[0], self._setting.kind)
 
-    def _find_calibrating(self) -> tuple[Engine, Any] | None:
+    def _find_calibrating(self) -> tuple[Engine, Any, str] | None:
+        """The engine of known delays, its variant, and the device kind to build it for: delays need no GPU."""
         for engine in self._engines.values():
             variant = engine.variants.get(engine.calibrates or "")
-            if variant and engine.support(variant, self._setting.kind).runs:
-                return engine, variant
+            for kind in (self._setting.kind, "cpu"):
+                if variant and engine.support(variant, kind).runs:
+                    return engine, variant, kind
         return None
 
     def _calibrating_engine(self) -> tuple[Engine, Any, Any] | None:
         found = self._find_calibrating()
-        return (*found, self._ready(found[0])) if found else None
+        return (found[0], found[1], self._ready(found[0], found[2])) if found else None
 
-    def _ready(self, engine: Engine) -> Any:
+    def _ready(self, engine: Engine, kind: str) -> Any:
         """The engine's image. Raises the CellError of one that failed: a second try would take as long."""
         if engine.name not in self.prepared:
-            self.prepared[engine.name] = self._sandbox.prepare(engine, self._setting.kind)
+            self.prepared[engine.name] = self._sandbox.prepare(engine, kind)
         if isinstance(self.prepared[engine.name], CellError):
             raise self.prepared[engine.name]
         return self.prepared[engine.name]
@@ -157,12 +162,7 @@ class Standards:
         return verdict
 
     def measure_limits(self, directory: Path, facts: dict, engine: Engine, prepared: Any) -> dict[str, Any]:
-        job = {
-            "schema": 1,
-            "device": self._setting.device,
-            "threads": self._setting.threads,
-            "model": facts,
-        }
+        job = {"schema": 1, "device": self._setting.device, "threads": self._setting.threads, "model": facts}
         place = self._run(directory, "limits", "common.limits", engine, prepared, job)
         try:
             told = parse(read_text(place / "out" / "limits.json", 1 << 20))
@@ -231,7 +231,7 @@ def limits_alone(
 ) -> dict[str, Any]:
     """The limits of a device outside of a run. Raises CellError where they cannot be measured."""
     described = {"kind": device.kind, "ids": list(device.ids), "name": device.name}
-    standards = Standards(sandbox, progress, Setting(described, device.kind, threads, WALL_S, True), engines)
+    standards = Standards(sandbox, progress, Setting(described, device.kind, threads, WALL_S, True, True), engines)
     engine, _, prepared = standards.reference_engine()
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:

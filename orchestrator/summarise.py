@@ -214,10 +214,10 @@ def _mfu(measured: list[dict], limits: dict | None) -> dict[str, Any]:
     if not values or not peaks:
         return {"mfu": None, "mfu_dtype": None}
     loaded = measured[0]["loaded"]
-    possible = peaks if loaded["quantization"] else peaks.keys() & {loaded["dtype"], "float32"}
-    if not possible:
+    own = "int8" if loaded["quantization"] else loaded["dtype"]
+    if own not in peaks:
         return {"mfu": None, "mfu_dtype": None}
-    dtype = max(possible, key=lambda name: peaks[name])
+    dtype = max(peaks if loaded["quantization"] else {own, "float32"} & peaks.keys(), key=lambda name: peaks[name])
     return {"mfu": median(values) / (peaks[dtype] * 1e9), "mfu_dtype": dtype}
 
 

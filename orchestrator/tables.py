@@ -111,12 +111,12 @@ def memory_split(rows: list[Row]) -> pd.DataFrame:
         if row["outcome"] != "ok":
             continue
         resident = [row["peak_host_mib"], row["peak_mapped_file_mib"]]
-        held = [row["weights_mib"], row["kv_mib"] or row["kv_needed_mib"]]
+        held = [row["weights_mib"], row["kv_mib"] or row.get("kv_needed_mib")]
         on_host = row["device"] == "cpu" and None not in [*resident, *held]
         runtime = max(0.0, sum(resident) - sum(held)) if on_host else None
         lines.append([
             contender(row, keys), row["variant"], number(row["weights_mib"]), number(row["kv_mib"]),
-            number(row["kv_needed_mib"]), number(runtime), number(row["peak_host_mib"]),
+            number(row.get("kv_needed_mib")), number(runtime), number(row["peak_host_mib"]),
             number(row["peak_mapped_file_mib"]), number(row["peak_device_mib"]),
         ])  # fmt: skip
     names = [
@@ -200,7 +200,9 @@ def _against(row: Row, other: Row | None) -> tuple[str, str]:
     """Ratio and verdict of two rows; only rows of the same blocks of one run can be paired."""
     if other is None:
         return "-", "-"
-    same_run = row["blocks"] == other["blocks"] and row["machine"] == other["machine"]
+    same_run = all(
+        row.get(key) == other.get(key) for key in ("blocks", "machine", "source")
+    )  # merged rows have a source
     if not same_run or len(row["decode_tps"]["values"]) != len(other["decode_tps"]["values"]):
         return "-", "cannot tell (not measured side by side)"
     found = stats.paired(row["decode_tps"]["values"], other["decode_tps"]["values"])

