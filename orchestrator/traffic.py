@@ -35,12 +35,12 @@ def step_reads(
     The input embedding is looked up, not read, and is left out unless it is tied and so is the head as well. Where the
     table and the engine's own word differ, the smaller counts: a limit must never be set too low.
     """
-    told, source = loaded["weight_bytes"] - _embedding(loaded, weights), "weights as the engine reports them"
-    read = told
+    read, source = loaded["weight_bytes"] - _embedding(loaded, weights), "weights as the engine reports them"
     if artefact is not None:
         try:
             table = tensors.step_bytes(tensors.read(artefact), config)
-            read, source = min(table.read, told), table.source
+            looked_up = table.total - table.read
+            read, source = min(table.read, loaded["weight_bytes"] - looked_up), table.source
         except (tensors.Unreadable, OSError) as error:
             source += f" ({str(error).splitlines()[0]})"
     shape = job["shape"]

@@ -62,7 +62,15 @@ def test_a_converted_artefact_s_own_table_counts_where_it_is_smaller(tmp_path):
     table = artefact(tmp_path / "small", 16)
     found = reads(artefact=table, weight_bytes=100_000)
     assert found.weights == (64 * 8 + 16 * 8) * 4 and "safetensors" in found.source.lower()
-    assert reads(artefact=table, weight_bytes=2000).weights == 1600  # the engine's own word is smaller
+    assert reads(artefact=table, weight_bytes=4000).weights == 4000 - 64 * 8 * 4  # the engine's own word is smaller
+
+
+def test_a_quantised_embedding_is_left_out_at_its_own_size(tmp_path):
+    """A q8_0 file says so in its table; at the 4 bytes of the engine's dtype half the weights would have been left out."""
+    table = artefact(tmp_path / "q", 16)
+    held = (64 * 8 + 64 * 8 + 16 * 8) * 4
+    found = reads(artefact=table, weight_bytes=held, quantization="q8_0", dtype="float32")
+    assert found.weights == held - 64 * 8 * 4
 
 
 def test_an_unreadable_table_falls_back_and_says_so(tmp_path):
