@@ -66,7 +66,7 @@ def test_a_converted_artefact_s_own_table_counts_where_it_is_smaller(tmp_path):
 
 
 def test_a_quantised_embedding_is_left_out_at_its_own_size(tmp_path):
-    """A q8_0 file says so in its table; at the 4 bytes of the engine's dtype half the weights would have been left out."""
+    """At the 4 bytes of the engine's dtype half of the weights of a q8_0 file were once left out."""
     table = artefact(tmp_path / "q", 16)
     held = (64 * 8 + 64 * 8 + 16 * 8) * 4
     found = reads(artefact=table, weight_bytes=held, quantization="q8_0", dtype="float32")
