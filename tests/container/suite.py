@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+POSSIBLE = {"first_ms": 0.5, "step_ms": 0.5}  # a dummy without delays is faster than memory: gate physics
 PARTS = ("orchestrator", "common", "docker", "models", "bench_dummy", ".dockerignore")
 
 
@@ -58,7 +59,13 @@ class Checkout:
         content.pop("calibrates")  # the original stays the one whose delays are read back
         content.update(name=name, title=name.capitalize(), **top)
         content["variants"] = {
-            label: {"precision": "float32", "default": True, "devices": {"cpu": "supported"}, **variant}
+            label: {
+                "precision": "float32",
+                "default": True,
+                "devices": {"cpu": "supported"},
+                **variant,
+                "settings": {**POSSIBLE, **variant.get("settings", {})},
+            }  # fmt: skip
             for label, variant in variants.items()
         }
         (folder / "engine.yaml").write_text(yaml.safe_dump(content))
