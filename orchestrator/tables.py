@@ -220,7 +220,7 @@ def evidence(rows: list[Row]) -> pd.DataFrame:
         open_gates = [name for name, word in row["gates"].items() if not word.startswith("pass")]
         lines.append([
             contender(row, keys), row["variant"],
-            "in cache" if "cache_resident" in row["flags"] else percent(row["mbu"]), percent(row["mfu"]),
+            "in cache" if row["mbu"] is None and row.get("bandwidth_gbs") else percent(row["mbu"]), percent(row["mfu"]),
             number(row["energy_j_per_token"]), scientific(quality.get("kl")), scientific(quality.get("kl_p99")),
             percent(quality.get("top1"), 2), number(quality.get("perplexity")), percent(quality.get("greedy_match")),
             f"{len(row['gates']) - len(open_gates)} of {len(row['gates'])}"

@@ -65,7 +65,7 @@ class Checkout:
                 "devices": {"cpu": "supported"},
                 **variant,
                 "settings": {**POSSIBLE, **variant.get("settings", {})},
-            }  # fmt: skip
+            }
             for label, variant in variants.items()
         }
         (folder / "engine.yaml").write_text(yaml.safe_dump(content))
