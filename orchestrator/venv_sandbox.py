@@ -100,8 +100,12 @@ class VenvSandbox:
             self._progress.say(f"  {engine.name}: installed in {duration(time.monotonic() - started)}")
 
     def run(self, prepared: Environment, task: Task) -> Ended:
-        job = write_job(task, str(task.model), str(task.artefact) if task.artefact else None)
-        command = [str(prepared.path / "bin" / "python"), "-m", task.module, "--job", str(job), "--out", str(task.out)]
+        # Whole paths: the process works in its own folder, from where a relative --out led nowhere.
+        job = write_job(
+            task, str(task.model.resolve()), str(task.artefact.resolve()) if task.artefact else None
+        ).resolve()
+        command = [str(prepared.path / "bin" / "python"), "-m", task.module, "--job", str(job)]
+        command += ["--out", str(task.out.resolve())]
         extra = {**task.environment, **venv_environment(self._device), "PYTHONPATH": str(self._root)}
         environment = {**{key: os.environ[key] for key in PASSED_ON if key in os.environ}, **extra}
         environment["PATH"] = f"{prepared.path / 'bin'}:{environment.get('PATH', '/usr/bin:/bin')}"

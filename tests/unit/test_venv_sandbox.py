@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -168,3 +169,19 @@ def test_the_launch_is_repeated_by_its_script(run, root, tmp_path):
     again = json.loads((root / "reproduced" / "seen.json").read_text())
     assert again["job"] == before.job
     assert again["environment"]["OMP_NUM_THREADS"] == "2"
+
+
+def test_a_relative_results_directory_is_found(sandbox, tmp_path, monkeypatch):
+    """`--out results/x` is relative to where the user is; the engine's process is elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "venv"
+    (path / "bin").mkdir(parents=True)
+    (path / "bin" / "python").symlink_to(sys.executable)
+    directory = Path("results") / "launch"
+    (directory / "out").mkdir(parents=True)
+    task = Task("toy", "bench_toy.bench", {"do": "", "model": {"name": "m"}}, directory, directory / "out",
+                Path("model"), Path("artefact"), 20.0, {})  # fmt: skip
+    ended = sandbox.run(Environment("venv:toy-1", "1", path, ("make it",)), task)
+    assert ended.exit_code == 0, (directory / "stderr.log").read_text()
+    seen = json.loads((directory / "out" / "seen.json").read_text())
+    assert seen["job"]["model"]["path"] == str(tmp_path / "model")
