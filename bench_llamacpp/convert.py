@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-import struct
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 from common import Unsupported
-from common.conversion import main
+from common.conversion import main, stored_dtype
 
 SHARE = Path(sys.prefix, "share", "llama.cpp")
 sys.path[:0] = [str(SHARE), str(SHARE / "gguf-py")]
 
+STORED = {"F16": "f16", "BF16": "bf16"}
 UNQUANTISED = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
 # The types that the quantiser means to give a matrix. Anything else is its silent fallback for rows that do not divide.
 MEANT = {"q8_0": {"Q8_0"}, "q4_0": {"Q4_0", "Q4_1", "Q6_K"}, "q4_k_m": {"Q4_K", "Q5_K", "Q6_K"}}
@@ -31,21 +29,13 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
     if scheme not in MEANT:
         raise Unsupported(f"bench_llamacpp has no scheme {scheme!r}; it has {', '.join([*UNQUANTISED, *MEANT])}")
     source = out / "source.gguf"
-    write_gguf(checkpoint, source, stored_type(checkpoint))  # in the checkpoint's own type: nothing is lost on the way
+    write_gguf(
+        checkpoint, source, STORED.get(stored_dtype(checkpoint), "f32")
+    )  # in the checkpoint's own type: nothing is lost on the way
     command = [f"{sys.prefix}/bin/llama-quantize", str(source), str(target), scheme.upper(), str(job["threads"])]
     subprocess.run(command, check=True)
     source.unlink()
     refuse_fallbacks(target, scheme)
-
-
-def stored_type(checkpoint: Path) -> str:
-    """The GGUF name of the dtype that most tensors of the checkpoint are stored in (from the safetensors headers)."""
-    counts: Counter[str] = Counter()
-    for shard in checkpoint.glob("*.safetensors"):
-        with shard.open("rb") as file:
-            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-        counts.update(entry["dtype"] for name, entry in header.items() if name != "__metadata__")
-    return {"F16": "f16", "BF16": "bf16"}.get(counts.most_common(1)[0][0] if counts else "F32", "f32")
 
 
 def write_gguf(checkpoint: Path, target: Path, kind: str) -> None:

@@ -6,8 +6,10 @@ import argparse
 import hashlib
 import json
 import shutil
+import struct
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,3 +64,13 @@ def sha256(path: Path) -> str:
         while chunk := file.read(1 << 22):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def stored_dtype(checkpoint: Path) -> str:
+    """The dtype of most tensors of a safetensors checkpoint as its headers name it (F32, F16, BF16), or F32."""
+    counts: Counter[str] = Counter()
+    for shard in checkpoint.glob("*.safetensors"):
+        with shard.open("rb") as file:
+            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        counts.update(entry["dtype"] for name, entry in header.items() if name != "__metadata__")
+    return counts.most_common(1)[0][0] if counts else "F32"

@@ -106,7 +106,7 @@ def _examine(engine: Engine, iterations: _Iterations, job: dict[str, Any], out: 
     """What is asked of one launch of a cell, after its speed is on disk: log-probabilities, answers to questions."""
     sequences = [*job.get("score", []), *iterations.sequences[: job.get("score_generated", 0)]]
     if sequences:
-        seconds = job.get("score_s", math.inf)
+        seconds = job.get("score_s") or math.inf
         result["scores"] = _guard("engine_error", lambda: _score(engine, sequences, out, seconds))
     if job.get("ask"):
         result["answers"] = _guard("engine_error", lambda: _ask(engine, job["ask"], job["shape"]["batch_size"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -78,9 +77,14 @@ class Artefacts:
     def _convert(self, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict) -> None:
         self._progress.say(f"{engine.name}: converting {model.name} to {variant.artefact}")
         started = time.monotonic()
-        work = place.with_name(f".{place.name}.{os.getpid()}")
-        shutil.rmtree(work, ignore_errors=True)
-        (work / "out").mkdir(parents=True)
+        with store.scratch(place) as work:
+            self._run(work, place, engine, variant, model, prepared, facts)
+        self._progress.say(f"  {engine.name}: {variant.artefact} converted in {duration(time.monotonic() - started)}")
+
+    def _run(
+        self, work: Path, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict
+    ) -> None:
+        """Convert in `work`, and move what came out to `place`."""
         task = Task(
             engine=engine.name,
             module=f"{engine.folder.name}.convert",
@@ -92,20 +96,16 @@ class Artefacts:
             directory=work, out=work / "out", model=model.path, artefact=None, wall_s=WALL_S,
             environment=thread_environment(self._threads),
         )  # fmt: skip
-        try:
-            ended = self._sandbox.run(prepared, task)
-            error = work / "out" / "error.json"
-            if error.is_file():
-                told = json.loads(error.read_text(encoding="utf-8"))
-                outcome = "unsupported" if told.get("outcome") == "unsupported" else "convert_failed"
-                raise CellError(outcome, str(told.get("reason")))
-            if ended.exit_code != 0 or not (work / "out" / "artefact").is_dir():
-                how = "hit its time limit" if ended.timed_out else f"ended with exit code {ended.exit_code}"
-                how += ", out of memory" if ended.oom_killed else ""
-                raise CellError("convert_failed", f"the conversion {how}\n{tail(work / 'stderr.log')}")
-            place.mkdir(parents=True, exist_ok=True)
-            (work / "out" / "artefact").rename(place / "artefact")
-            shutil.copy(work / "reproduce.sh", place / "reproduce.sh")
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        self._progress.say(f"  {engine.name}: {variant.artefact} converted in {duration(time.monotonic() - started)}")
+        ended = self._sandbox.run(prepared, task)
+        error = work / "out" / "error.json"
+        if error.is_file():
+            told = json.loads(error.read_text(encoding="utf-8"))
+            outcome = "unsupported" if told.get("outcome") == "unsupported" else "convert_failed"
+            raise CellError(outcome, str(told.get("reason")))
+        if ended.exit_code != 0 or not (work / "out" / "artefact").is_dir():
+            how = "hit its time limit" if ended.timed_out else f"ended with exit code {ended.exit_code}"
+            how += ", out of memory" if ended.oom_killed else ""
+            raise CellError("convert_failed", f"the conversion {how}\n{tail(work / 'stderr.log')}")
+        place.mkdir(parents=True, exist_ok=True)
+        (work / "out" / "artefact").rename(place / "artefact")
+        shutil.copy(work / "reproduce.sh", place / "reproduce.sh")

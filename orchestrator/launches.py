@@ -70,12 +70,12 @@ def with_gates(measuring: dict[str, Any]) -> dict[str, Any]:
     return {**measuring, "probe_s": PROBE_S, "prefix_pairs": PREFIX_PAIRS}
 
 
-def with_exam(measuring: dict[str, Any], exam: Exam | None) -> dict[str, Any]:
-    """The job of the launch of a variant that is examined too, after it was measured."""
+def with_exam(measuring: dict[str, Any], exam: Exam | None, seconds: float | None = SCORE_S) -> dict[str, Any]:
+    """The job of a launch that is examined too, after it was measured; `seconds` as None scores all sequences."""
     if exam is None:
         return measuring
     ask = {"prompts": exam.questions, "new_tokens": exam.answer_tokens} if exam.questions else None
-    return {**measuring, "score": exam.sequences, "score_s": SCORE_S, "ask": ask}
+    return {**measuring, "score": exam.sequences, "score_s": seconds, "ask": ask}
 
 
 def key(image: str, model: str, artefact: Path | None, launch_job: dict[str, Any], block: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 from orchestrator import launches, plan, quality
 from orchestrator.engines import Engine, Variant
 from orchestrator.errors import CellError
-from orchestrator.evidence import Context
+from orchestrator.evidence import Context, first_rows
 from orchestrator.metrics import read_samples
 from orchestrator.models import Model, store
 from orchestrator.paths import CACHE
@@ -100,22 +99,18 @@ class References:
         cell = plan.Cell(self._engine, self._variant, alone)
         mine = [[rows[0]] for rows in prompts[:PROMPTS]]
         job = launches.job(cell, self._device, facts, mine, PROMPTS, self._threads)
-        job.update(warmup={"min": 0, "max": 0, "span": 0.05}, score=exam.sequences, score_generated=PROMPTS)
-        job.update(ask={"prompts": exam.questions, "new_tokens": exam.answer_tokens} if exam.questions else None)
-        return job
+        job.update(warmup={"min": 0, "max": 0, "span": 0.05}, score_generated=PROMPTS)
+        return launches.with_exam(job, exam, None)
 
     def _compute(self, place: Path, job: dict[str, Any], model: Model) -> None:
         self._progress.say(f"computing the float32 reference with {self._engine.title}")
         started = time.monotonic()
-        work = place.with_name(f".{place.name}.{os.getpid()}")
-        shutil.rmtree(work, ignore_errors=True)
-        (work / "out").mkdir(parents=True)
-        task = Task(
-            engine=self._engine.name, module=f"{self._engine.folder.name}.bench", job=job, directory=work,
-            out=work / "out", model=model.path, artefact=None, wall_s=self._wall_s,
-            environment=thread_environment(self._threads),
-        )  # fmt: skip
-        try:
+        with store.scratch(place) as work:
+            task = Task(
+                engine=self._engine.name, module=f"{self._engine.folder.name}.bench", job=job, directory=work,
+                out=work / "out", model=model.path, artefact=None, wall_s=self._wall_s,
+                environment=thread_environment(self._threads),
+            )  # fmt: skip
             context = Context(Weights.of(model.path), model.config)
             verdict = launches.judge(self._sandbox.run(self._prepared, task), work, job, context)
             if verdict.outcome != "ok":
@@ -126,13 +121,11 @@ class References:
             samples = read_samples(work / "out" / "samples.jsonl")
             known = {
                 "version": verdict.result["loaded"]["version"],
-                "generated": [[step[0] for step in sample["ids"]] for sample in samples[:PROMPTS]],
+                "generated": first_rows(samples, PROMPTS),
                 "answers": verdict.result.get("answers") or [],
             }
             (work / "out" / FILE).write_text(json.dumps(known), encoding="utf-8")
             shutil.copy(work / "reproduce.sh", work / "out" / "reproduce.sh")
             shutil.rmtree(place, ignore_errors=True)
             (work / "out").rename(place)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
         self._progress.say(f"  reference computed in {duration(time.monotonic() - started)}")

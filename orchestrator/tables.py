@@ -253,11 +253,6 @@ def limits(found: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-def answers(rows: list[Row]) -> list[Row]:
-    """Rows that answered the fixed questions."""
-    return [row for row in rows if row.get("answers")]
-
-
 def percent(value: float | None, digits: int = 0) -> str:
     return "?" if value is None else f"{100 * value:.{digits}f} %"
 

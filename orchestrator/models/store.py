@@ -33,6 +33,18 @@ def only_one(lock: Path, doing: str, say: Callable[[str], None]) -> Iterator[Non
         yield  # closing the file releases the lock, also when this process is killed
 
 
+@contextmanager
+def scratch(place: Path) -> Iterator[Path]:
+    """A folder beside `place` with an empty out/ in it, for a task whose result is then renamed; gone in the end."""
+    work = place.with_name(f".{place.name}.{os.getpid()}")
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "out").mkdir(parents=True)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
 def publish(made: Path, final: Path) -> None:
     """Rename the finished folder `made` to `final`, readable by every user.
 

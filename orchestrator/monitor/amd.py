@@ -10,9 +10,8 @@ import os
 
 from orchestrator.host import MIB, Host
 from orchestrator.monitor.energy import HW_THERMAL, POWER_CAP
-from orchestrator.monitor.probe import Probe, Unavailable, combine
+from orchestrator.monitor.probe import GpuProbe, Unavailable, combine
 
-SLOW_NS = 250_000_000
 _ABSENT = "the Python package amdsmi cannot be used ({}); it comes with ROCm: pip install /opt/rocm/share/amd_smi"
 # indep_throttle_status, drivers/gpu/drm/amd/pm/swsmu/inc/amdgpu_smu.h: power and current limits, temperatures
 _POWER_BITS, _THERMAL_BITS = 0xFFFFFFFF, 0xFFFF << 32
@@ -21,18 +20,15 @@ _POWER_COUNTER = "ppt_residency_acc"
 _THERMAL_COUNTERS = tuple(f"{what}_residency_acc" for what in ("prochot", "socket_thm", "vr_thm", "hbm_thm"))
 
 
-class AmdProbe(Probe):
+class AmdProbe(GpuProbe):
     """Energy, power, clocks, temperature, slowdowns and memory of the GPUs with these render nodes ("renderD128")."""
 
     name, maker = "amdsmi", "amdsmi"
 
     def __init__(self, nodes: tuple[str, ...], amdsmi=None, host: Host | None = None):
-        super().__init__()
-        self._nodes, self.library, self._host = nodes, amdsmi, host or Host()
-        self._gpus: list = []
+        super().__init__(amdsmi)
+        self._nodes, self._host = nodes, host or Host()
         self._counters: dict[int, dict] = {}
-        self._open = False
-        self._slow_due = 0
 
     def open(self) -> dict:
         """Driver and power limit (W, summed). Raises Unavailable."""
@@ -60,16 +56,6 @@ class AmdProbe(Probe):
 
     def _power(self, i: int, gpu) -> dict | None:
         return self.ask("power", i, "amdsmi_get_power_info", gpu)
-
-    def sample(self, now_ns: int, pids: set[int] | None) -> dict:
-        """The NVIDIA probe's series, at the same rates."""
-        slow = now_ns >= self._slow_due
-        values = combine([self._fast(i, gpu) for i, gpu in enumerate(self._gpus)])
-        if slow:
-            self._slow_due = now_ns + SLOW_NS
-            values |= combine([self._slow(i, gpu) for i, gpu in enumerate(self._gpus)])
-            values["process_mib"] = self._processes(now_ns, pids)
-        return values
 
     def _fast(self, i: int, gpu) -> dict:
         counter = self.ask("energy", i, "amdsmi_get_energy_count", gpu)

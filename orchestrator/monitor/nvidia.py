@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from orchestrator.host import MIB
-from orchestrator.monitor.probe import Probe, Unavailable, combine
+from orchestrator.monitor.probe import GpuProbe, Unavailable, combine
 
-SLOW_NS = 250_000_000  # temperature, processes… change slowly and cost more: four times a second
 _INSTANCE = "a MIG instance has no {} reading of its own: NVML's is the whole GPU's"
 
 
@@ -19,7 +18,7 @@ class Gpu(NamedTuple):
     is_instance: bool
 
 
-class NvidiaProbe(Probe):
+class NvidiaProbe(GpuProbe):
     """Energy (mJ counter, Volta and newer), power, clocks, temperature, slowdown reasons and memory of some GPUs.
 
     NVML updates the energy counter every 20 to 100 ms; power is, on most GPUs since Ampere, a mean over the last
@@ -29,11 +28,8 @@ class NvidiaProbe(Probe):
     name, maker = "nvml", "NVML"
 
     def __init__(self, uuids: tuple[str, ...], nvml=None):
-        super().__init__()
-        self._uuids, self.library = uuids, nvml
-        self._gpus: list[Gpu] = []
-        self._open = False
-        self._slow_due = 0
+        super().__init__(nvml)
+        self._uuids = uuids
 
     def open(self) -> dict:
         """Driver, power limit (W, summed), persistence, MIG, ECC. Raises Unavailable."""
@@ -73,16 +69,6 @@ class NvidiaProbe(Probe):
             "mig": None if mig is None else bool(mig[0]),
             "ecc": None if ecc is None else bool(ecc[0]),
         }
-
-    def sample(self, now_ns: int, pids: set[int] | None) -> dict:
-        """Energy (J), power (W), SM clock (MHz), slowdown bits and memory in use (MiB); at times the slow ones too."""
-        slow = now_ns >= self._slow_due
-        values = combine([self._fast(i, gpu) for i, gpu in enumerate(self._gpus)])
-        if slow:
-            self._slow_due = now_ns + SLOW_NS
-            values |= combine([self._slow(i, gpu) for i, gpu in enumerate(self._gpus)])
-            values["process_mib"] = self._processes(now_ns, pids)
-        return values
 
     def _fast(self, i: int, gpu: Gpu) -> dict:
         nvml = self.library

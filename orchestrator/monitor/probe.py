@@ -89,3 +89,37 @@ def combine(gpus: list[dict]) -> dict:
         values = [gpu[name] for gpu in gpus]
         merged[name] = values[0] if len(values) == 1 else None if None in values else _TOGETHER[name](values)
     return merged
+
+
+class GpuProbe(Probe):
+    """Some GPUs of one vendor, sampled together; what changes slowly and costs more, four times a second."""
+
+    SLOW_NS = 250_000_000
+
+    def __init__(self, library=None) -> None:
+        super().__init__()
+        self.library = library
+        self._gpus: list = []
+        self._open = False
+        self._slow_due = 0
+
+    def sample(self, now_ns: int, pids: set[int] | None) -> dict[str, float | int | None]:
+        """Energy (J), power (W), SM clock (MHz), memory in use (MiB), slowdown bits; at times the slow ones too."""
+        values = combine([self._fast(i, gpu) for i, gpu in enumerate(self._gpus)])
+        if now_ns >= self._slow_due:
+            self._slow_due = now_ns + self.SLOW_NS
+            values |= combine([self._slow(i, gpu) for i, gpu in enumerate(self._gpus)])
+            values["process_mib"] = self._processes(now_ns, pids)
+        return values
+
+    def _fast(self, i: int, gpu) -> dict:
+        """What is read of GPU `i` at every sample."""
+        raise NotImplementedError
+
+    def _slow(self, i: int, gpu) -> dict:
+        """Memory clock (MHz), temperature (°C) and utilization (%) of GPU `i`."""
+        raise NotImplementedError
+
+    def _processes(self, now_ns: int, pids: set[int] | None) -> float | None:
+        """MiB that the launch's processes hold on all GPUs, None where the driver does not tell."""
+        raise NotImplementedError

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pynvml
 import pytest
-from fakes import linux_machine, write
+from fakes import FakeNvml, linux_machine, write
 
 from orchestrator import monitor as package
 from orchestrator.detection import Device
@@ -56,29 +56,12 @@ class Card:
         return value
 
 
-class Nvml:
-    """Stands in for the module pynvml; errors and constants are the real ones."""
-
-    NVMLError = pynvml.NVMLError
+class Nvml(FakeNvml):
+    """Cards that answer what the probe asks of them."""
 
     def __init__(self, *cards, error=None):
-        self.cards, self.error, self.open = {card.uuid: card for card in cards}, error, 0
-
-    def __getattr__(self, name):
-        if name.startswith("NVML_"):
-            return getattr(pynvml, name)
-        raise AttributeError(name)
-
-    def nvmlInit(self):
-        if self.error is not None:
-            raise pynvml.NVMLError(self.error)
-        self.open += 1
-
-    def nvmlShutdown(self):
-        self.open -= 1
-
-    def nvmlSystemGetDriverVersion(self):
-        return "580.95.05"
+        super().__init__(cards, error, driver="580.95.05")
+        self.cards = {card.uuid: card for card in cards}
 
     def nvmlDeviceGetHandleByUUID(self, uuid):
         if uuid not in self.cards:

@@ -1,0 +1,24 @@
+"""Entry of an engine's own_benchmark.py: the benchmark that the engine ships, on a launch's own job."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from common.results import write_json_atomically
+
+
+def main(measure: Callable[[dict[str, Any]], dict[str, float]]) -> None:
+    """`measure(job)` returns {"decode_tps", "prefill_tps"} in tokens/s; written to OUT/own_benchmark.json.
+
+    SystemExit with a text, or any exception, means that there is no figure; the last line of stderr is the reason.
+    """
+    parser = argparse.ArgumentParser(description="Run the benchmark that this engine ships.")
+    parser.add_argument("--job", type=Path, default=Path("/job/job.json"))
+    parser.add_argument("--out", type=Path, default=Path("/out"))
+    options = parser.parse_args()
+    job = json.loads(options.job.read_text(encoding="utf-8"))
+    write_json_atomically(options.out / "own_benchmark.json", measure(job))
