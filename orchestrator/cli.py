@@ -35,9 +35,11 @@ from orchestrator import (
 from orchestrator.docker_sandbox import DockerSandbox
 from orchestrator.errors import CellError, UserError
 from orchestrator.images import Images
+from orchestrator.locks import device_lock
 from orchestrator.models import resolve
 from orchestrator.paths import CACHE, RESULTS
 from orchestrator.progress import Progress
+from orchestrator.request import Request, new_seed
 from orchestrator.sandbox import Sandbox
 from orchestrator.site import Site
 from orchestrator.suggest import unknown
@@ -144,13 +146,13 @@ def run_command(
     check_directory(directory, resume)
     site = Site.read()
     sandbox = make_sandbox(isolation, target, site, progress)
-    locks = run.device_lock(target, CACHE / "locks")
+    held = device_lock(target, CACHE / "locks")
     if resume and seed is None:
         seed = summarise.seed_of(directory)
-    request = run.Request(
+    request = Request(
         device=target, model=model, profile=setting, launches=launches or setting.launches,
         repetitions=repetitions or setting.repetitions,
-        threads=threads or host.default_threads(), seed=run.new_seed() if seed is None else seed, prompt=prompt,
+        threads=threads or host.default_threads(), seed=new_seed() if seed is None else seed, prompt=prompt,
         wall_s=timeout, with_quality=with_quality and not all(engine.test_only for engine in chosen),
     )  # fmt: skip
     # A model that is no model is the user's mistake: found out before anything is written. A hub that does not answer
@@ -161,7 +163,7 @@ def run_command(
         progress.say(f"precisions: {precisions}; --precisions all measures every column")
     cells = plan.cells(chosen, precisions, variants, shapes)
     uninterrupted = run.Run(request, directory, sandbox, resolved, progress, engines.discover()).go(cells)
-    for lock in locks:
+    for lock in held:
         lock.close()
     summary = summarise.summarise(directory)
     path = report.write(directory, summary, support_matrix())

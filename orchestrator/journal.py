@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ def read(directory: Path) -> Iterator[dict[str, Any]]:
             if not isinstance(record, dict) or "kind" not in record:
                 raise UserError(f"{path} line {number} is damaged: restore the file, or measure into another --out")
             yield record
+
+
+def now() -> str:
+    """The time as the journal writes it: UTC, ISO 8601, in seconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _drop_torn_line(path: Path) -> None:

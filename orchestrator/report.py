@@ -10,7 +10,7 @@ import jinja2
 import pandas as pd
 from tabulate import tabulate
 
-from orchestrator import markdown, tables
+from orchestrator import markdown, tables, texts
 from orchestrator.models.store import write_atomically
 
 SUMMARY, CSV, REPORT = "summary.json", "summary.csv", "report.md"
@@ -85,18 +85,18 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "title": tables.workload_title(rows[0]),
         "workload": workload,
         "interval": interval,
-        "speed": markdown.table(tables.grid(rows, tables.speed)),
-        "mean": markdown.table(tables.grid(rows, tables.mean_std)),
+        "speed": markdown.table(tables.grid(rows, texts.speed)),
+        "mean": markdown.table(tables.grid(rows, texts.mean_std)),
         "split": markdown.table(tables.memory_split(rows)),
-        "memory": markdown.table(tables.grid(rows, tables.memory)),
+        "memory": markdown.table(tables.grid(rows, texts.memory)),
         "settings": markdown.table(tables.settings(rows)),
         "detail": markdown.table(tables.detail(rows)),
         "ranking": markdown.table(tables.ranking(rows)),
         "evidence": markdown.table(tables.evidence(rows)),
         "flags": [
-            (flag, tables.NOTES[flag])
+            (flag, texts.NOTES[flag])
             for flag in sorted({f for row in rows for f in row["flags"]})
-            if flag in tables.NOTES
+            if flag in texts.NOTES
         ],
         "failures": markdown.table(failures) if len(failures) else None,
     }
@@ -110,19 +110,17 @@ def terminal(summary: dict[str, Any]) -> str:
         keys = tables.telling(rows)
         lines = [
             [
-                tables.contender(row, keys), row["precision"], row["variant"], tables.speed(row),
-                tables.milliseconds(row["ttft_s"]), tables.number(row["weights_mib"]),
-                tables.number(row["peak_host_mib"]),
+                tables.contender(row, keys), row["precision"], row["variant"], texts.speed(row),
+                texts.milliseconds(row["ttft_s"]), texts.number(row["weights_mib"]),
+                texts.number(row["peak_host_mib"]),
             ]
             for row in rows
         ]  # fmt: skip
         body = tabulate(lines, heads, disable_numparse=True, maxcolwidths=[20, None, 14, 24])
         parts.append(f"{tables.workload_title(rows[0])}\n{body}\n")
     flags = {flag for row in summary["rows"] for flag in row["flags"]}
-    parts += [f"note: {tables.NOTES[flag]}" for flag in sorted(flags) if flag in tables.NOTES]
+    parts += [f"note: {texts.NOTES[flag]}" for flag in sorted(flags) if flag in texts.NOTES]
     for row in summary["rows"]:
         if row["outcome"] not in ("ok", "unsupported"):
-            parts.append(
-                f"{row['engine']} {row['variant']}: {row['outcome']}: {tables.first_line(row['reason'])}"[:200]
-            )
+            parts.append(f"{row['engine']} {row['variant']}: {row['outcome']}: {texts.first_line(row['reason'])}"[:200])
     return "\n".join(parts)

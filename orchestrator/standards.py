@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +15,14 @@ from orchestrator.devices import Device
 from orchestrator.engines import Engine
 from orchestrator.errors import CellError
 from orchestrator.evidence import Context
+from orchestrator.limits import limits_of
 from orchestrator.metrics import BadSamples, read_samples
 from orchestrator.models import Model
 from orchestrator.paths import CACHE
 from orchestrator.progress import Progress
 from orchestrator.sandbox import Sandbox, Task, thread_environment
-from orchestrator.tables import first_line
-from orchestrator.untrusted import Unreadable, is_number, parse, read_text
+from orchestrator.texts import first_line
+from orchestrator.untrusted import Unreadable, parse, read_text
 from orchestrator.weights import Weights
 
 TRIES = 3  # of the calibration: a neighbour's burst must not cost a run
@@ -236,39 +236,3 @@ def limits_alone(
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         return standards.measure_limits(Path(folder), {}, engine, prepared)
-
-
-def limits_of(told: dict[str, Any]) -> dict[str, Any]:
-    """The limits of a run from limits.json: {"bandwidth_gbs": {best, values, spread, method}, "matmul": {dtype: …}}.
-
-    Spread is (largest - smallest) / largest of the three repeats. Raises KeyError, TypeError, ValueError.
-    """
-    probes = [probe for probe in told["bandwidth"] if probe]
-    values = [probe["best_gbs"] for probe in probes]
-    peaks = {
-        str(name): {"gflops": peak["gflops"], "n": peak["n"], "by": str(peak["by"])}
-        for name, peak in told["matmul"].items()
-    }
-    if not all(is_number(value) and value > 0 for value in [*values, *(peak["gflops"] for peak in peaks.values())]):
-        raise ValueError("a limit is not a positive number")
-    bandwidth = None
-    if values:
-        bandwidth = {
-            "best": max(values), "values": values, "spread": 1 - min(values) / max(values),
-            "method": str(probes[0]["method"]), "threads": probes[0]["threads"],
-            "buffer_bytes": probes[0]["buffer_bytes"], "last_level_cache": probes[0]["last_level_cache"],
-        }  # fmt: skip
-    return {"bandwidth_gbs": bandwidth, "matmul": peaks}
-
-
-def read_limits(directory: Path) -> dict[str, Any] | None:
-    """The limits that a run measured, from its directory; None where it measured none.
-
-    A resumed run measures them again; the first count, or its finished rows would change.
-    """
-    for place in sorted(directory.glob("standards/limits-*"), key=lambda path: int(path.name.rpartition("-")[2])):
-        try:
-            return limits_of(json.loads((place / "out" / "limits.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return None

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from orchestrator import evidence, gates, journal, stats
+from orchestrator import gates, journal, stats
 from orchestrator.errors import UserError
-from orchestrator.metrics import METRICS, launch_metrics, read_samples
-from orchestrator.standards import read_limits
+from orchestrator.limits import read_limits
+from orchestrator.metrics import METRICS
+from orchestrator.recorded import ENERGY, recorded
 
 SCHEMA = 1
-ENERGY = ("energy_j_per_token", "energy_idle_subtracted_j_per_token")
 QUALITY_UNKNOWN = dict.fromkeys(("tokens", "kl", "kl_p99", "top1", "perplexity", "reference_perplexity"))
-MIB = 1024 * 1024
-MOVED = 0.20  # of the bandwidth between the probes before and after a launch
 DRIFT = 0.05  # of the speed from the first block to the last, where every block goes the same way
-SLOW_FIRST = 1.10  # times the median of the other iterations of a launch
 
 
 def summarise(directory: Path) -> dict[str, Any]:
@@ -88,7 +84,7 @@ def _row(
             latest[record["block"]] = record
     outcome, reason = _outcome(cell, records, planned, latest, end)
     blocks = [block for block, record in sorted(latest.items()) if record["outcome"] == "ok"]
-    measured = [_launch(directory / latest[block]["directory"]) for block in blocks]
+    measured = [recorded(directory / latest[block]["directory"]) for block in blocks]
     flags = {flag for launch in measured for flag in launch["flags"]} | _drifting(measured)
     if model and model["synthetic"]:
         flags.add("synthetic_weights")
@@ -252,54 +248,6 @@ def _outcome(cell, records, planned, latest: dict[int, dict], end: str) -> tuple
     word = "interrupted" if end != "harness_error" else "harness_error"
     wanted = len(planned["keys"]) if planned else 0
     return word, f"{len(latest)} of {wanted} launches were measured; `--resume` measures the rest"
-
-
-def _launch(directory: Path) -> dict[str, Any]:
-    """What one good launch measured."""
-    result = json.loads((directory / "out" / "result.json").read_text(encoding="utf-8"))
-    job = json.loads((directory / "job.json").read_text(encoding="utf-8"))
-    metrics = launch_metrics(read_samples(directory / "out" / "samples.jsonl"), job, result["streams"])
-    loaded, memory = result["loaded"], result["memory"]
-    if not result["warmup"]["steady"]:
-        metrics["flags"].append("not_steady")
-    if not result["streams"]:
-        metrics["flags"].append("not_streamed")
-    durations = metrics["e2e_tps"]
-    if len(durations) > 2 and median(durations[1:]) > SLOW_FIRST * durations[0]:
-        metrics["flags"].append("slow_first")
-    worked_out = _evidence(directory)
-    probes = [value for value in worked_out["bandwidth_gbs"].values() if value]
-    if probes and 1 - min(probes) / max(probes) > MOVED:
-        metrics["flags"].append("bandwidth_moved")
-    if worked_out["cache_resident"]:
-        metrics["flags"].append("cache_resident")
-    return {
-        **worked_out,
-        **metrics,
-        "flags": metrics["flags"] + worked_out["flags"],
-        "bandwidth_gbs": max(probes, default=None),
-        "directory": str(directory),
-        "version": loaded["version"],
-        "threads": loaded["threads"],
-        "loaded": loaded,
-        "load_s": result["load_s"],
-        "first_generate_s": result["first_generate_s"],
-        "weights_mib": loaded["weight_bytes"] / MIB,
-        "kv_mib": None if loaded["kv_bytes"] is None else loaded["kv_bytes"] / MIB,
-        "peak_host_mib": memory["peak_host_mib"],
-        "peak_mapped_file_mib": memory.get("peak_mapped_file_mib"),
-    }
-
-
-def _evidence(directory: Path) -> dict[str, Any]:
-    """What the host worked out about a launch; a launch of an earlier version of the suite has none of it."""
-    unknown = dict.fromkeys((
-        "reads", "kv_needed_mib", "cache_resident", "mbu", "prefill_flops", "quality", "quality_reason", "greedy_match",
-        "answers", "peak_device_mib", "peak_device_source", "energy_validity", *ENERGY,
-    ))  # fmt: skip
-    path = directory / evidence.FILE
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return {"bandwidth_gbs": {}, "flags": [], **unknown, **known}
 
 
 def _metric(name: str, measured: list[dict]) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common import bandwidth, limits
-from orchestrator import standards
+from orchestrator.limits import limits_of
 
 
 def cpu(root, number, level, kind, size, shared):
@@ -86,9 +86,9 @@ def test_limits_of_a_run():
         ],
         "matmul": {"float32": {"gflops": 100.0, "n": 512, "by": "numpy"}},
     }
-    found = standards.limits_of(told)
+    found = limits_of(told)
     assert found["bandwidth_gbs"]["best"] == 25.0 and found["bandwidth_gbs"]["spread"] == pytest.approx(0.2)
-    assert standards.limits_of({"bandwidth": [None], "matmul": {}})["bandwidth_gbs"] is None
+    assert limits_of({"bandwidth": [None], "matmul": {}})["bandwidth_gbs"] is None
     told["matmul"]["float32"]["gflops"] = "much"
     with pytest.raises(ValueError, match="positive"):
-        standards.limits_of(told)
+        limits_of(told)

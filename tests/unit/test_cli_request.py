@@ -3,6 +3,7 @@
 import pytest
 from made_up import cell, checkpoint, results
 
+from orchestrator import cli
 from orchestrator import run as running
 from orchestrator.plan import Shape
 
@@ -23,7 +24,7 @@ def request_of(monkeypatch, call, tmp_path):
             raise Asked(self.request, cells)
 
     monkeypatch.setattr(running, "Run", Run)
-    monkeypatch.setattr(running, "device_lock", lambda *_: [])  # a caught exception would keep it held
+    monkeypatch.setattr(cli, "device_lock", lambda *_: [])  # a caught exception would keep it held
 
     def asked(*arguments, cells=False):
         with pytest.raises(Asked) as caught:
@@ -94,7 +95,7 @@ def test_a_resumed_run_keeps_its_seed(request_of, tmp_path):
 
 def test_a_second_run_on_the_device_is_told_to_wait(call, tmp_path, cpu):
     folder = checkpoint(tmp_path / "m")
-    held = running.device_lock(cpu, tmp_path / "cache" / "locks")
+    held = cli.device_lock(cpu, tmp_path / "cache" / "locks")
     code, _, lines = call("--engines", "dummy", "--isolation", "venv", "--model", folder)
     assert code == 75
     assert "is in use by another run" in lines[-1]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from made_up import Results, engine, result, results, variant
 
-from orchestrator import markdown, report, summarise, tables
+from orchestrator import markdown, report, summarise, texts
 from orchestrator.plan import Cell, Shape
 
 MS = 1_000_000
@@ -211,4 +211,4 @@ def test_escape(text, escaped):
     (123456.7, "123457"),
 ])  # fmt: skip
 def test_numbers(value, text):
-    assert tables.number(value) == text
+    assert texts.number(value) == text

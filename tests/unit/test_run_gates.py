@@ -9,8 +9,9 @@ from made_up import checkpoint, engine, model, probe, progress, variant
 from bench_dummy.bench import Dummy
 from common import bandwidth
 from common import launch as runtime
-from orchestrator import plan, run, summarise
+from orchestrator import host, launcher, plan, run, summarise
 from orchestrator.detection import Device
+from orchestrator.request import Request
 from orchestrator.sandbox import Ended, write_job
 
 SHAPE = plan.Shape(1, 8, 6)
@@ -84,9 +85,9 @@ class InProcess:
 @pytest.fixture(autouse=True)
 def no_probes(monkeypatch, tmp_path):
     monkeypatch.setattr(bandwidth, "probe", lambda *_: probe())
-    monkeypatch.setattr(run, "IDLE_S", 0)
+    monkeypatch.setattr(launcher, "IDLE_S", 0)
     monkeypatch.setattr("orchestrator.reference.CACHE", tmp_path / "cache")
-    monkeypatch.setattr(run.host, "facts", dict)
+    monkeypatch.setattr(host, "facts", dict)
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def measure(tmp_path, sandbox, monkeypatch):
                        reference=reference, calibrates="ten" if calibrated else None)  # fmt: skip
         chosen = {name: dummy if name == "dummy" else engine(name, [variant(precision=precision)]) for name in names}
         device = Device("cpu", "Example", ("cpu",), None, {})
-        request = run.Request(
+        request = Request(
             device=device, model="m", profile=plan.PROFILES[profile], launches=launches, repetitions=2, threads=2,
             seed=1, prompt=None, wall_s=60, with_quality=quality,
         )  # fmt: skip

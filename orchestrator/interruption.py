@@ -1,0 +1,31 @@
+"""What a signal may end, and what it may not."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+
+
+@contextmanager
+def terminated_as_interrupt():
+    """SIGTERM ends a run as Ctrl-C does: what runs is stopped, the journal is closed."""
+
+    def interrupt(_signal, _frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def uninterrupted():
+    """A second Ctrl-C must not tear a journal line or leave a container behind."""
+    before = [(each, signal.signal(each, signal.SIG_IGN)) for each in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for each, handler in before:
+            signal.signal(each, handler)

@@ -1,0 +1,73 @@
+"""What a run is asked to measure, and how its journal says so."""
+
+from __future__ import annotations
+
+import platform
+import random
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from orchestrator import host, journal, plan
+from orchestrator.detection import Device
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured; every field is recorded in the journal."""
+
+    device: Device
+    model: str
+    profile: plan.Profile
+    launches: int
+    repetitions: int
+    threads: int
+    seed: int
+    prompt: str | None
+    wall_s: float
+    with_quality: bool
+
+
+def described(request: Request, cells: list[plan.Cell], isolation: str) -> dict[str, Any]:
+    """The journal's record of a request: what was asked for, on which machine, with which command."""
+    return {
+        "schema": 1,
+        "time": journal.now(),
+        "command": sys.argv[1:],
+        "model": request.model,
+        "device": {"kind": request.device.kind, "name": request.device.name, "ids": request.device.ids,
+                   "key": request.device.key, "detail": request.device.detail},
+        "isolation": isolation,
+        "profile": request.profile.name,
+        "is_measurement": request.profile.is_measurement,
+        "launches": request.launches,
+        "repetitions": request.repetitions,
+        "threads": request.threads,
+        "with_quality": request.with_quality,
+        "seed": request.seed,
+        "hostname": platform.node(),
+        "host": host.facts(),
+        "cells": [
+            {
+                "label": cell.label, "engine": cell.engine.name, "title": cell.engine.title,
+                "declared_version": cell.engine.version, "variant": cell.variant.name,
+                "precision": cell.variant.precision, "scheme": cell.variant.scheme,
+                "settings": cell.variant.settings, **asdict(cell.shape), **_caveat(cell, request.device.kind),
+            }
+            for cell in cells
+        ],
+    }  # fmt: skip
+
+
+def _caveat(cell: plan.Cell, kind: str) -> dict[str, Any]:
+    support, entry = cell.engine.support(cell.variant, kind), cell.engine.devices.get(kind)
+    return {
+        "caveat": support.note if support.state == "caveat" else None,
+        "link": support.link,
+        "verified": entry.verified if entry else True,
+    }
+
+
+def new_seed() -> int:
+    """A seed for the order of launches, to be recorded."""
+    return random.SystemRandom().randrange(2**31)
