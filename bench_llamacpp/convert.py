@@ -29,9 +29,8 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
     if scheme not in MEANT:
         raise Unsupported(f"bench_llamacpp has no scheme {scheme!r}; it has {', '.join([*UNQUANTISED, *MEANT])}")
     source = out / "source.gguf"
-    write_gguf(
-        checkpoint, source, STORED.get(stored_dtype(checkpoint), "f32")
-    )  # in the checkpoint's own type: nothing is lost on the way
+    # In the checkpoint's own type: nothing is lost on the way.
+    write_gguf(checkpoint, source, STORED.get(stored_dtype(checkpoint), "f32"))
     command = [f"{sys.prefix}/bin/llama-quantize", str(source), str(target), scheme.upper(), str(job["threads"])]
     subprocess.run(command, check=True)
     source.unlink()
