@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from common import Engine, Loaded, main
 
 FAULTS = (
     "raise_in_load", "raise_in_generate", "segfault", "abort", "exit_zero", "hang_in_load", "hang_in_generate",
-    "too_few_tokens", "too_many_tokens", "wrong_batch", "eat_memory", "lying_dtype", "lying_bytes",
+    "too_few_tokens", "too_many_tokens", "wrong_batch", "eat_memory", "lying_dtype", "lying_bytes", "leave_process",
 )  # fmt: skip
 SPIN_S = 0.0015  # a sleep overshoots by 0.05 to 1 ms; the last stretch before a deadline is spent looking at the clock
 
@@ -55,6 +56,8 @@ class Dummy(Engine):
             raise ValueError(f"unknown fault {self.fault!r}; known: {', '.join(FAULTS)}")
         if self.fault == "raise_in_load":
             raise RuntimeError("the dummy was told to fail in load")
+        if self.fault == "leave_process":
+            subprocess.Popen(["sleep", "7"])
         if self.fault == "hang_in_load":
             time.sleep(1e6)
         self.vocabulary = job["model"]["vocab_size"]

@@ -71,6 +71,9 @@ class PyTorch(Engine):
         return self.static_cache
 
     def generate(self, prompts, new_tokens):
+        if len({len(prompt) for prompt in prompts}) > 1:
+            yield from self._generate_padded(prompts, new_tokens)
+            return
         cache, step = self._fresh_cache(), self._next_ids
         ids = torch.tensor(prompts, device=self.device)
         for _ in range(new_tokens):
@@ -80,8 +83,22 @@ class PyTorch(Engine):
             yield ids[:, 0].tolist()
             step = self.decode
 
-    def _next_ids(self, ids, cache):
-        output = self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    def _generate_padded(self, prompts, new_tokens):
+        """Prompts of unequal lengths, padded on the left, not compiled: no workload has them, only `check` does."""
+        cache, longest = DynamicCache(config=self.model.config), max(map(len, prompts))
+        padding = [longest - len(prompt) for prompt in prompts]
+        rows = [[0] * pad + prompt for pad, prompt in zip(padding, prompts, strict=True)]
+        ids = torch.tensor(rows, device=self.device)
+        seen = torch.tensor([[0] * pad + [1] * (longest - pad + new_tokens) for pad in padding], device=self.device)
+        positions = (seen.cumsum(-1) - 1).clamp(min=0)
+        for depth in range(longest, longest + new_tokens):
+            with torch.inference_mode():
+                where = {"attention_mask": seen[:, :depth], "position_ids": positions[:, depth - ids.shape[1] : depth]}
+                ids = self._next_ids(ids, cache, **where)[:, None]
+            yield ids[:, 0].tolist()
+
+    def _next_ids(self, ids, cache, **where):
+        output = self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1, **where)
         return output.logits[:, -1].argmax(-1)
 
     @torch.inference_mode()

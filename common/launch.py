@@ -6,6 +6,7 @@ Exit codes: 0 measured; 1 failed, with the word and reason in result.json. stdou
 from __future__ import annotations
 
 import argparse
+import atexit
 import faulthandler
 import gc
 import json
@@ -21,7 +22,7 @@ from typing import Any
 
 from common import bandwidth
 from common.engine import Engine, Unsupported
-from common.machine import CpuClock, MemoryProbe
+from common.machine import CpuClock, MemoryProbe, processes_left
 from common.results import SampleLog, write_json_atomically
 from common.timing import Iteration, TokenAudit, is_steady, time_iteration
 
@@ -47,6 +48,8 @@ def main(engine_class: type[Engine]) -> None:
         print(f"{engine_class.__name__}: imports work")
         sys.exit(0)
     faulthandler.enable()
+    # Registered first, so that it runs last: after the engine's and its libraries' own tidying at exit.
+    atexit.register(lambda: write_json_atomically(options.out / "processes_left.json", processes_left()))
     sys.exit(run(engine_class, json.loads(options.job.read_text(encoding="utf-8")), options.out))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 MIB = 1024 * 1024
@@ -32,6 +33,26 @@ def process_tree(root: int) -> list[int]:
         tree.append(pid)
         queue += _children(pid)
     return tree
+
+
+def processes_left(patience_s: float = 2.0) -> list[str]:
+    """Command lines of our descendants that still run after at most `patience_s`; [] where /proc is absent.
+
+    Python's own resource tracker is left out: it ends with the pipe that we hold.
+    """
+    until = time.monotonic() + patience_s
+    while True:
+        left = []
+        for pid in process_tree(os.getpid())[1:]:
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if any(words) and not any("resource_tracker" in word for word in words):  # a zombie has no words
+                left.append(" ".join(words).strip())
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(0.02)
 
 
 def _resident_kib(pid: int) -> tuple[int, int]:

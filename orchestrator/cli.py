@@ -348,19 +348,27 @@ def build_command(engine_names: str, device: str, gpus: str | None, isolation: s
 @click.option("--model", "-n", default="tiny", show_default=True)
 @click.option("--variants", default="all", show_default=True)
 @click.option("--isolation", default="auto", show_default=True)
-def check_command(engine_name: str, device: str, gpus: str | None, model: str, variants: str, isolation: str) -> int:
+@click.option("--architectures", is_flag=True, help="instead: which model architectures it runs, and whether right")
+def check_command(
+    engine_name: str, device: str, gpus: str | None, model: str, variants: str, isolation: str, architectures: bool
+) -> int:
     """Check that one engine's folder keeps the contract."""
     from orchestrator import conformance  # noqa: PLC0415 - only this command needs it
+    from orchestrator.conformance.architectures import examine_architectures  # noqa: PLC0415
 
     progress = Progress()
-    found = engines.select(engine_name, engines.discover())
+    known = engines.discover()
+    found = engines.select(engine_name, known)
     target = devices.choose(device, gpus, progress.say)
     plan.check_names(found, None, variants)
     sandbox = make_sandbox(isolation, target, Site.read(), progress)
-    checked = resolve(model, CACHE, say=progress.say)
+    checked = None if architectures else resolve(model, CACHE, say=progress.say)
     good = True
     for engine in found:
-        findings = conformance.examine(engine, target, sandbox, checked, variants, progress)
+        if checked is None:
+            findings = examine_architectures(engine, target, sandbox, CACHE, progress, known)
+        else:
+            findings = conformance.examine(engine, target, sandbox, checked, variants, progress, known)
         click.echo(conformance.render(engine, findings))
         good = good and all(finding.passed is not False for finding in findings)
     return outcomes.EXIT_OK if good else outcomes.EXIT_FAILED

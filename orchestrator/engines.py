@@ -72,6 +72,7 @@ class Engine:
     devices: dict[str, DeviceEntry]
     variants: dict[str, Variant] = field(default_factory=dict)
     reference: bool = False  # its float32 is what every variant is compared with
+    architectures: dict[str, Support] = field(default_factory=dict)  # what is said of single ones; others are tried
     calibrates: str | None = None  # the variant whose settings first_ms and step_ms are true delays
 
     def support(self, variant: Variant, kind: str) -> Support:
@@ -178,12 +179,12 @@ def read(path: Path) -> Engine:
     """Read and check one engine.yaml. Raises UserError: file, line, key, what was expected."""
     reader = _Reader(path)
     required = ("name", "title", "version", "homepage", "licence", "capabilities", "devices", "variants")
-    top = reader.section(reader.root, "", required, ("test_only", "reference", "calibrates"))
+    top = reader.section(reader.root, "", required, ("test_only", "reference", "calibrates", "architectures"))
     name = reader.value(top["name"], "name", str, pattern="[a-z0-9_]+")
     if path.parent.name != f"bench_{name}":
         raise reader.fail(top["name"], "name", f"{path.parent.name.removeprefix('bench_')!r}, as the folder is named")
     flags = ("streams", "logprobs", "batch")
-    capabilities = reader.section(top["capabilities"], "capabilities", flags)
+    capabilities = reader.section(top["capabilities"], "capabilities", flags, ("ragged",))
     devices = {}
     for kind, node in reader.items(top["devices"], "devices").items():
         if kind not in DEVICES:
@@ -199,13 +200,18 @@ def read(path: Path) -> Engine:
     text = {key: reader.value(top[key], key, str) for key in ("title", "version", "homepage", "licence")}
     if "calibrates" in top:
         text["calibrates"] = reader.value(top["calibrates"], "calibrates", str, choices=tuple(variants))
+    architectures = reader.items(top["architectures"], "architectures") if "architectures" in top else {}
     flags_of_folder = {key: reader.value(top[key], key, bool) for key in ("test_only", "reference") if key in top}
     return Engine(
         folder=path.parent,
         name=name,
-        capabilities={key: reader.value(capabilities[key], f"capabilities.{key}", bool) for key in flags},
+        capabilities={
+            "ragged": False,
+            **{key: reader.value(node, f"capabilities.{key}", bool) for key, node in capabilities.items()},
+        },
         devices=devices,
         variants=variants,
+        architectures={key: _support(reader, node, f"architectures.{key}") for key, node in architectures.items()},
         **{"test_only": False, **flags_of_folder},
         **text,
     )

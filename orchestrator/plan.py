@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.engines import PRECISIONS, Engine, Support, Variant
 from orchestrator.errors import UserError
+from orchestrator.models.shapes import architecture_of
 from orchestrator.suggest import unknown
 from orchestrator.weights import indivisible
 
@@ -107,6 +108,9 @@ def unsupported(cell: Cell, kind: str, config: dict) -> Support | None:
     support = cell.engine.support(cell.variant, kind)
     if not support.runs:
         return support
+    architecture = cell.engine.architectures.get(architecture_of(config))
+    if architecture and not architecture.runs:
+        return architecture
     if cell.shape.batch_size > 1 and not cell.engine.capabilities["batch"]:
         return Support("unsupported", f"{cell.engine.title} runs batch size 1 only")
     if cell.variant.row_multiple:

@@ -21,7 +21,7 @@ from orchestrator.progress import Progress, duration
 from orchestrator.sandbox import Sandbox, Task, thread_environment
 from orchestrator.weights import Weights
 
-PROMPTS = 3  # the first warm-up iterations, which every launch runs
+PROMPTS = 3  # the first warm-up iterations, which every launch of a run runs
 FILE = "reference.json"
 
 
@@ -29,7 +29,7 @@ FILE = "reference.json"
 class Reference:
     """What the reference engine computed in float32 for one shape.
 
-    generated:  greedy tokens [PROMPTS][new_tokens] of the first row of the first prompts
+    generated:  greedy tokens [count][new_tokens] of the first row of the first prompts
     exam:       the sequences whose log-probabilities are kept, empty for all shapes but the first
     answers:    tokens that follow the exam's questions
     """
@@ -78,10 +78,11 @@ class References:
         self._wall_s, self._cache = wall_s, cache or CACHE
 
     def of(
-        self, model: Model, facts: dict[str, Any], shape: plan.Shape, prompts: list[list[list[int]]], exam: quality.Exam
-    ) -> Reference:
-        """The reference for the first row of the first prompts, and for `exam`. Raises CellError."""
-        job = self._job(facts, shape, prompts, exam)
+        self, model: Model, facts: dict[str, Any], shape: plan.Shape, prompts: list[list[list[int]]],
+        exam: quality.Exam, count: int = PROMPTS,
+    ) -> Reference:  # fmt: skip
+        """The reference for the first row of the first `count` prompts, and for `exam`. Raises CellError."""
+        job = self._job(facts, shape, prompts[:count], exam)
         content = [self._prepared.tag, model.digest, self._variant.name, job]
         key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
         place = self._cache / "references" / key
@@ -97,9 +98,9 @@ class References:
     def _job(self, facts, shape: plan.Shape, prompts: list, exam: quality.Exam) -> dict[str, Any]:
         alone = plan.Shape(1, len(prompts[0][0]), shape.new_tokens)
         cell = plan.Cell(self._engine, self._variant, alone)
-        mine = [[rows[0]] for rows in prompts[:PROMPTS]]
-        job = launches.job(cell, self._device, facts, mine, PROMPTS, self._threads)
-        job.update(warmup={"min": 0, "max": 0, "span": 0.05}, score_generated=PROMPTS)
+        mine = [[rows[0]] for rows in prompts]
+        job = launches.job(cell, self._device, facts, mine, len(mine), self._threads)
+        job.update(warmup={"min": 0, "max": 0, "span": 0.05}, score_generated=len(mine))
         return launches.with_exam(job, exam, None)
 
     def _compute(self, place: Path, job: dict[str, Any], model: Model) -> None:
@@ -115,13 +116,13 @@ class References:
             verdict = launches.judge(self._sandbox.run(self._prepared, task), work, job, context)
             if verdict.outcome != "ok":
                 raise CellError(verdict.outcome, f"the float32 reference failed: {verdict.reason}")
-            wanted = len(job["score"]) + PROMPTS
+            wanted = len(job["score"]) + len(job["prompts"])
             if any(score is None for score in verdict.result["scores"]) or len(verdict.result["scores"]) != wanted:
                 raise CellError("invalid_output", "the reference engine gave no log-probabilities")
             samples = read_samples(work / "out" / "samples.jsonl")
             known = {
                 "version": verdict.result["loaded"]["version"],
-                "generated": first_rows(samples, PROMPTS),
+                "generated": first_rows(samples, len(job["prompts"])),
                 "answers": verdict.result.get("answers") or [],
             }
             (work / "out" / FILE).write_text(json.dumps(known), encoding="utf-8")

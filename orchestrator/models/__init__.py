@@ -41,8 +41,9 @@ def resolve(spec: str, cache: Path, *, say: Callable[[str], None] = print) -> Mo
         name, folder, remedy = spec, BUNDLED, f"restore it with `git checkout -- {BUNDLED}`"
     elif spec.startswith("synthetic:"):
         shape = spec.removeprefix("synthetic:")
-        if shape not in shapes.names():
-            raise UserError(_unknown("synthetic shape", shape, shapes.names()))
+        known = [*shapes.names(), *shapes.architectures()]
+        if shape not in known:
+            raise UserError(_unknown("synthetic shape", shape, known))
         name, folder = spec, synthetic.ensure(shape, cache, say)
         remedy = f"delete {folder}, and it is generated anew"
     elif here.is_dir():

@@ -10,6 +10,8 @@ pytestmark = pytest.mark.container
 ENGINES = sorted(path.parent.name.removeprefix("bench_") for path in ROOT.glob("bench_*/engine.yaml"))
 REAL = [name for name in ENGINES if "test_only: true" not in (ROOT / f"bench_{name}" / "engine.yaml").read_text()]
 
+REFERENCE = next(name for name in REAL if "reference: true" in (ROOT / f"bench_{name}" / "engine.yaml").read_text())
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, daemon):
@@ -56,6 +58,6 @@ def test_engines_agree_at_float32(run):
 
 @pytest.mark.parametrize("engine", REAL)
 def test_the_folder_keeps_the_contract(engine, tmp_path, daemon):
-    checkout = Checkout(tmp_path / "suite", engines=[engine])
+    checkout = Checkout(tmp_path / "suite", engines=sorted({engine, REFERENCE}))
     done = checkout.run("check", engine, "--device", "cpu", "--variants", "default", timeout=3000)
     assert done.returncode == 0, done.stdout + done.stderr

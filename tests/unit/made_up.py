@@ -71,7 +71,7 @@ def engine(name="alpha", variants=None, **changes) -> Engine:
     fields = {
         "folder": Path(f"bench_{name}"), "name": name, "title": name.title(), "version": "1.0",
         "homepage": "https://example.org", "licence": "MIT", "test_only": False,
-        "capabilities": {"streams": True, "logprobs": True, "batch": True},
+        "capabilities": {"streams": True, "logprobs": True, "batch": True, "ragged": True},
         "devices": {"cpu": DeviceEntry(SUPPORTED, "debian:bookworm-slim")},
         "variants": {each.name: each for each in made},
     }  # fmt: skip

@@ -46,7 +46,7 @@ def complaint(tmp_path, old, new, text=GOOD):
 def test_a_good_file_is_read(tmp_path):
     engine = engines.read(write(tmp_path, GOOD))
     assert (engine.name, engine.title, engine.version, engine.test_only) == ("toy", "Toy", "1.0", False)
-    assert engine.capabilities == {"streams": True, "logprobs": False, "batch": True}
+    assert engine.capabilities == {"streams": True, "logprobs": False, "batch": True, "ragged": False}
     variant = engine.variants["float32"]
     assert (variant.precision, variant.scheme, variant.settings, variant.default) == ("float32", "float32", {}, True)
     assert engine.support(variant, "cpu").runs
@@ -63,6 +63,10 @@ MISTAKES = {
     "other folder": ("name: toy", "name: tou", 1, "name: expected 'toy', as the folder is named"),
     "bad name": ("name: toy", "name: Toy", 1, "name: expected text of the form [a-z0-9_]+, not 'Toy'"),
     "flag is a word": ("streams: true", "streams: maybe", 6, "capabilities.streams: expected true or false"),
+    "architecture without a reason": (
+        "variants:\n", "architectures:\n  gemma: {state: unsupported}\nvariants:\n", 10,
+        "architectures.gemma.note: expected the reason",
+    ),
     "flag missing": ("streams: true, ", "", 6, "capabilities.streams: expected this key, which is missing"),
     "unknown device": ("  cpu: {base", "  gpu: {base", 8, "devices.gpu: expected one of cpu, cuda, rocm, metal"),
     "unknown device, block": (

@@ -33,6 +33,16 @@ def test_a_process_that_goes_well(tmp_path):
     assert launches.judge(ended(), tmp_path, make(), CONTEXT).outcome == "ok"
 
 
+def test_a_process_says_which_others_it_leaves_behind(tmp_path):
+    assert spawn(tmp_path, make()) == 0
+    left = tmp_path / "out" / "processes_left.json"
+    assert json.loads(left.read_text()) == []
+    again = tmp_path / "again"
+    again.mkdir()
+    assert spawn(again, make(fault="leave_process")) == 0
+    assert json.loads((again / "out" / left.name).read_text()) == ["sleep 7"]
+
+
 @pytest.mark.parametrize(("fault", "number"), [("segfault", signal.SIGSEGV), ("abort", signal.SIGABRT)])
 def test_a_crash_leaves_the_signal_and_its_traceback(tmp_path, fault, number):
     made = make(fault=fault)

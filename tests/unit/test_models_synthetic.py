@@ -76,6 +76,28 @@ def test_tensor_shapes_by_hand():
         shapes.tensors(SMALL | {"model_type": "mamba"})
 
 
+def test_tensor_shapes_of_the_small_architectures():
+    gemma, phi3, qwen2 = (shapes.tensors(shapes.config(f"arch-{name}")) for name in ("gemma", "phi3", "qwen2"))
+    assert gemma["model.layers.1.self_attn.q_proj.weight"] == (512, 256)  # heads x head_dim is not the width
+    assert gemma["model.layers.1.self_attn.v_proj.weight"] == (64, 256) and "lm_head.weight" not in gemma
+    assert phi3["model.layers.0.self_attn.qkv_proj.weight"] == (512, 256)  # 8 + 2 x 4 heads of 32
+    assert phi3["model.layers.0.mlp.gate_up_proj.weight"] == (1536, 256)
+    assert "model.layers.0.mlp.up_proj.weight" not in phi3
+    assert qwen2["model.layers.0.self_attn.q_proj.bias"] == (256,) and "lm_head.weight" not in qwen2
+
+
+@pytest.mark.parametrize("name", shapes.architectures())
+def test_an_architecture_has_sizes_that_quantisers_take_and_a_name(name):
+    config = shapes.config(name)
+    assert all(config[size] % 256 == 0 for size in ("hidden_size", "intermediate_size", "vocab_size"))
+    assert shapes.architecture_of(config) == name.removeprefix("arch-")
+
+
+def test_a_published_config_has_an_architecture():
+    assert shapes.architecture_of(shapes.config("llama-3.2-1b")) == "llama3"
+    assert shapes.architecture_of(shapes.config("qwen2.5-0.5b")) == "qwen2"
+
+
 def test_config_speaks_to_transformers_4_and_5():
     config = shapes.config("llama-3.1-8b")
     assert config["dtype"] == config["torch_dtype"] == "bfloat16"

@@ -1,0 +1,36 @@
+"""What can be seen of an engine's folder without running anything."""
+
+from __future__ import annotations
+
+import re
+
+from orchestrator.conformance.finding import Finding
+from orchestrator.engines import Engine
+
+
+def check_folder(engine: Engine, kind: str) -> list[Finding]:
+    """Files, Dockerfile and lock of one engine for one kind of device."""
+    folder = engine.folder
+    needed = ["Dockerfile", "bench.py", "README.md"]
+    if any(variant.artefact for variant in engine.variants.values()):
+        needed.append("convert.py")
+    if kind in engine.devices and engine.devices[kind].support.runs:
+        needed.append(f"requirements/{kind}.txt")
+    missing = [name for name in needed if not (folder / name).is_file()]
+    dockerfile = (folder / "Dockerfile").read_text(encoding="utf-8") if (folder / "Dockerfile").is_file() else ""
+    buildkit = re.findall(r"^#\s*syntax=.*|--mount=\S+|<<-?\s*['\"]?[A-Z]+", dockerfile, re.MULTILINE)
+    users = re.findall(r"^USER\s+(\S+)", dockerfile, re.MULTILINE)
+    unprivileged = bool(users) and users[-1].split(":")[0] not in ("0", "root")
+    loose = [
+        f"{path.name}: {line}"
+        for path in sorted((folder / "requirements").glob("*.txt"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip() and not line.lstrip().startswith(("#", "-")) and "==" not in line and " @ " not in line
+    ]
+    return [
+        Finding("files", not missing, f"missing: {', '.join(missing)}" if missing else ""),
+        Finding("Dockerfile needs no BuildKit", not buildkit, ", ".join(buildkit)),
+        Finding("Dockerfile ends as a user that is not root", unprivileged),
+        Finding("Dockerfile ends in a smoke import", "--smoke" in dockerfile),
+        Finding("every requirement is pinned", not loose, "; ".join(loose)),
+    ]
