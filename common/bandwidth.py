@@ -56,18 +56,21 @@ def probe(device: str, threads: int, seconds: float) -> dict[str, Any] | None:
 
 
 def host_bandwidth(threads: int, seconds: float) -> dict[str, Any]:
-    """Read bandwidth of the host's memory: `threads` threads look for a byte that is not there.
+    """Read bandwidth of the host's memory: `threads` threads look for a byte that is not there, or for a difference.
 
-    memchr is the C library's streaming read (AVX2 or NEON, no arithmetic, nothing written), is everywhere, and needs no
-    compiler; ctypes lets go of the interpreter lock meanwhile. Each thread touches its own part first, so that a page
-    lies on the node that reads it.
+    memchr and memcmp are the C library's streaming reads (SIMD, no arithmetic, nothing written), are everywhere, and
+    need no compiler; ctypes lets go of the interpreter lock meanwhile. They take turns, and the faster counts: on one
+    CPU the single stream of memchr reached 87 % of a C kernel, the two streams of memcmp all of it. Each thread touches
+    its own part first, so that a page lies on the node that reads it.
     """
     cache = last_level_cache()
     size = min(max(CACHES * cache, SMALLEST), LARGEST) if cache else LARGEST
-    part = size // threads & -4096
+    half = size // threads // 2 & -4096
+    part = 2 * half
     library = ctypes.CDLL(None)
     library.memchr.restype = ctypes.c_void_p
     library.memchr.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+    library.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     # Private: a shared mapping gets no huge pages, and a third of the bandwidth of one thread goes into page walks.
     memory = mmap.mmap(-1, part * threads, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(memory, "madvise"):
@@ -79,13 +82,17 @@ def host_bandwidth(threads: int, seconds: float) -> dict[str, Any]:
     going = True
 
     def work(number: int) -> None:
-        ctypes.memset(address + number * part, 1, part)
+        start = address + number * part
+        ctypes.memset(start, 1, part)
         while True:
             gate.wait()
             if not going:
                 return
             started = time.perf_counter_ns()
-            library.memchr(address + number * part, 0, part)
+            if len(passes) % 2:
+                library.memcmp(start, start + half, half)
+            else:
+                library.memchr(start, 0, part)
             times[number] = started, time.perf_counter_ns()
             gate.wait()
 
@@ -93,13 +100,13 @@ def host_bandwidth(threads: int, seconds: float) -> dict[str, Any]:
     for worker in workers:
         worker.start()
     until = time.monotonic() + seconds
-    while len(passes) < 3 or time.monotonic() < until:
+    while len(passes) < 4 or time.monotonic() < until:
         gate.wait()
         gate.wait()
         passes.append(part * threads / (max(end for _, end in times) - min(start for start, _ in times)))
     going = False
     gate.wait()
-    return _result(passes, "memchr", part * threads, threads, cache)
+    return _result(passes, "memchr and memcmp in turn", part * threads, threads, cache)
 
 
 def device_bandwidth(library: str, prefix: str, seconds: float) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from orchestrator import host
+from orchestrator.detection import Device
 from orchestrator.engines import Engine, Variant
 from orchestrator.errors import CellError, UserError
 from orchestrator.models import Model, manifest, store
@@ -17,29 +19,46 @@ from orchestrator.progress import Progress, duration
 from orchestrator.sandbox import Sandbox, Task, tail, thread_environment
 
 WALL_S = 4 * 3600
+LAUNCH_ONLY = ("bench.py", "own_benchmark.py", "engine.yaml", "README.md")
 
 
-def key(engine: Engine, kind: str, variant: Variant, model: Model, cpu_features: str, root: Path = ROOT) -> str:
-    """16 hex digits over all that decides the artefact's bytes: model, converter, its software, scheme and settings."""
-    parts = [
-        engine.folder / "convert.py",
-        engine.folder / "build.sh",
-        engine.folder / "Dockerfile",
-        engine.folder / "requirements" / f"{kind}.txt",
-        root / "common" / "conversion.py",
+def hardware(device: Device) -> str:
+    """What native code is made for: this CPU's features, and the GPU's name where there is one."""
+    features = host.cpu_features_digest()
+    return features if device.kind == "cpu" else f"{features} {device.name}"
+
+
+def key(engine: Engine, kind: str, variant: Variant, model: Model, made_for: str, root: Path = ROOT) -> str:
+    """16 hex digits over all that decides the artefact's bytes: model, converter, its software, scheme and settings.
+
+    `made_for` (see `hardware`) counts where engine.yaml says that what is built is for one machine.
+    """
+    native = made_for if engine.devices[kind].native else None
+    made_of = [model.digest, engine.name, variant.artefact, variant.precision, variant.settings, native]
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode())
+    for path in [*_converter(engine.folder, kind), root / "common" / "conversion.py"]:
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _converter(folder: Path, kind: str) -> list[Path]:
+    """All files of an engine's folder but those that only a launch, another device or a reader needs."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.name not in LAUNCH_ONLY
+        and "__pycache__" not in path.parts
+        and (path.parent.name != "requirements" or path.stem == kind)
     ]
-    sources = [path.read_text(encoding="utf-8") if path.is_file() else None for path in parts]
-    native = cpu_features if engine.devices[kind].native else None
-    made_of = [model.digest, engine.name, variant.artefact, variant.precision, variant.settings, native, sources]
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Artefacts:
     """Finds or makes what an engine loads. One object per run; an artefact is verified once per run."""
 
-    def __init__(self, sandbox: Sandbox, progress: Progress, cpu_features: str, threads: int, cache: Path = CACHE):
+    def __init__(self, sandbox: Sandbox, progress: Progress, hardware: str, threads: int, cache: Path = CACHE):
         self._sandbox, self._progress, self._cache = sandbox, progress, cache
-        self._cpu_features, self._threads = cpu_features, threads
+        self._hardware, self._threads = hardware, threads
         self._ready: dict[Path, Path | CellError] = {}
 
     def ensure(
@@ -51,7 +70,7 @@ class Artefacts:
         """
         if variant.artefact is None:
             return None
-        name = f"{engine.name}-{variant.artefact}-{key(engine, kind, variant, model, self._cpu_features)}"
+        name = f"{engine.name}-{variant.artefact}-{key(engine, kind, variant, model, self._hardware)}"
         place = self._cache / "artefacts" / name
         if place not in self._ready:
             try:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator import host, journal, launches, plan, prompts
-from orchestrator.artefacts import Artefacts
+from orchestrator import journal, launches, plan, prompts
+from orchestrator.artefacts import Artefacts, hardware
 from orchestrator.engines import Engine
 from orchestrator.errors import CellError
 from orchestrator.interruption import terminated_as_interrupt, uninterrupted
@@ -38,7 +38,6 @@ class Run:
             request.profile.is_measurement,
         )  # fmt: skip
         self._standards = Standards(sandbox, progress, setting, engines)
-        self._cpu_features = host.cpu_features_digest()
         self._outcomes: dict[str, str] = {}
         self._journal: journal.Journal | None = None
 
@@ -161,7 +160,7 @@ class Run:
         return {name: found[name] for name in wanted if not isinstance(found[name], CellError)}
 
     def _convert(self, cells: list[plan.Cell], model: Model, prepared: dict, facts: dict) -> dict[str, Path | None]:
-        store = Artefacts(self._sandbox, self._progress, self._cpu_features, self._request.threads)
+        store = Artefacts(self._sandbox, self._progress, hardware(self._request.device), self._request.threads)
         artefacts: dict[str, Path | None] = {}
         for cell in cells:
             kind, image = self._request.device.kind, prepared[cell.engine.name]

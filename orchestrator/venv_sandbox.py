@@ -64,6 +64,7 @@ class VenvSandbox:
             name: path
             for name, path in files.items()
             if name.endswith((".txt", ".sh", ".rs", ".toml", ".lock", ".patch"))
+            and ("/requirements/" not in name or name.endswith(f"/{kind}.txt"))
         }
         arguments = {"DEVICE": kind, "CPU": self._cpu_features if entry.native else ""}
         installed = content_hash(slow, arguments, None)  # bench.py and common/ are run from the checkout as they are

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import host, launches, plan, prompts, quality, reference
-from orchestrator.artefacts import Artefacts
+from orchestrator.artefacts import Artefacts, hardware
 from orchestrator.devices import Device
 from orchestrator.engines import Engine, Variant
 from orchestrator.errors import CellError
@@ -66,7 +66,7 @@ class Launching:
     def __init__(self, device: Device, sandbox: Sandbox, model: Model, progress: Progress):
         self.device, self.model = device, model
         self._sandbox, self._progress, self._threads = sandbox, progress, host.default_threads()
-        self._artefacts = Artefacts(sandbox, progress, host.cpu_features_digest(), self._threads)
+        self._artefacts = Artefacts(sandbox, progress, hardware(device), self._threads)
         self._weights = Weights.of(model.path)
         self._described = {"kind": device.kind, "ids": list(device.ids), "name": device.name}
 

@@ -13,7 +13,8 @@ SOURCES = {"gguf": gguf.SOURCE, "safetensors": checkpoint.SOURCE, "onnx": onnx.S
 # A quantised matrix is stored in several tensors: qweight, scales, weight_packed, weight_zero_point, weight_Q4, ...
 MATRIX = r"[./](MatMul[./])?(weight|qweight|qzeros|q_|scales|biases|g_idx|trellis|suh|svh)"
 EMBEDDING = re.compile(
-    r"(^|[./])(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|token_embd|embeddings(_\d+)?)" + MATRIX
+    r"(^|[./])(embed_tokens|wte|word_embeddings|vocab_embedding|embed_in|tok_embeddings|token_embd|embeddings(_\d+)?)"
+    + MATRIX
 )
 HEAD = re.compile(
     r"((^|[./])(lm_head|embed_out|output_layer)|^(model\.)?output|^decoder/projection)"
