@@ -5,12 +5,13 @@ import json
 import pytest
 from suite import ROOT, Checkout
 
+from orchestrator import engines
+
 pytestmark = pytest.mark.container
 
-ENGINES = sorted(path.parent.name.removeprefix("bench_") for path in ROOT.glob("bench_*/engine.yaml"))
-REAL = [name for name in ENGINES if "test_only: true" not in (ROOT / f"bench_{name}" / "engine.yaml").read_text()]
-
-REFERENCE = next(name for name in REAL if "reference: true" in (ROOT / f"bench_{name}" / "engine.yaml").read_text())
+FOLDERS = {name: engine for name, engine in engines.discover(ROOT).items() if not engine.test_only}
+REAL = [name for name, engine in FOLDERS.items() if engine.devices["cpu"].support.runs]
+REFERENCE = next(name for name, engine in FOLDERS.items() if engine.reference)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_engines_agree_at_float32(run):
     assert len({json.dumps(ids) for ids in answers.values()}) == 1, answers
 
 
-@pytest.mark.parametrize("engine", REAL)
+@pytest.mark.parametrize("engine", FOLDERS)
 def test_the_folder_keeps_the_contract(engine, tmp_path, daemon):
     checkout = Checkout(tmp_path / "suite", engines=sorted({engine, REFERENCE}))
     done = checkout.run("check", engine, "--device", "cpu", "--variants", "default", timeout=3000)

@@ -16,8 +16,8 @@ def test_the_readme_is_up_to_date():
 
 def test_update_changes_only_what_lies_between_the_marks(tmp_path):
     path = tmp_path / "README.md"
-    path.write_text(f"before\n{matrix.BEGIN}\nold\n{matrix.END}\nafter\n")
+    path.write_text(f"before\n{matrix.BEGIN}\nsuperseded\n{matrix.END}\nafter\n")
     matrix.update(path, real())
     text = path.read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "superseded" not in text
     assert all(engine.title in text for engine in real())
