@@ -38,6 +38,7 @@ from orchestrator.images import Images
 from orchestrator.locks import device_lock
 from orchestrator.models import resolve
 from orchestrator.paths import CACHE, RESULTS
+from orchestrator.preparation import prepare_all
 from orchestrator.progress import Progress
 from orchestrator.request import Request, new_seed
 from orchestrator.sandbox import Sandbox
@@ -327,18 +328,18 @@ def build_command(engine_names: str, device: str, gpus: str | None, isolation: s
     chosen = engines.select(engine_names, engines.discover())
     target = devices.choose(device, gpus, progress.say)
     sandbox = make_sandbox(isolation, target, Site.read(), progress)
-    failed = False
+    wanted = []
     for engine in chosen:
         entry = engine.devices.get(target.kind)
         if entry is None or not entry.support.runs:
             click.echo(f"{engine.name}: unsupported on {target.kind}: {entry.support.note if entry else 'no entry'}")
-            continue
-        try:
-            click.echo(f"{engine.name}: {sandbox.prepare(engine, target.kind).tag}")
-        except CellError as error:
-            failed = True
-            click.echo(f"{engine.name}: {error.outcome}: {error.reason}")
-    return outcomes.EXIT_FAILED if failed else outcomes.EXIT_OK
+        else:
+            wanted.append((engine, target.kind))
+    found = prepare_all(sandbox, wanted)
+    for name, made in found.items():
+        failure = f"{made.outcome}: {made.reason}" if isinstance(made, CellError) else None
+        click.echo(f"{name}: {failure or made.tag}")
+    return outcomes.EXIT_FAILED if any(isinstance(made, CellError) for made in found.values()) else outcomes.EXIT_OK
 
 
 @cli.command("check")

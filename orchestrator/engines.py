@@ -39,7 +39,7 @@ class DeviceEntry:
     support: Support
     base: str | None = None
     native: bool = False
-    verified: bool = True
+    verified: str | bool = True  # when, on what, and where the results are; False: nobody has run it there
     extra_index_url: str | None = None
 
 
@@ -76,13 +76,17 @@ class Engine:
     calibrates: str | None = None  # the variant whose settings first_ms and step_ms are true delays
 
     def support(self, variant: Variant, kind: str) -> Support:
-        """The support of `variant` on a device kind; the device's own word comes first."""
+        """The support of `variant` on a device kind; the device's word comes first, and its caveat is everyone's."""
         entry = self.devices.get(kind)
         if entry is None:
             return Support("unsupported", f"{self.title} has no {kind} entry")
         if not entry.support.runs:
             return entry.support
-        return variant.devices.get(kind, Support("unsupported", f"variant {variant.name} has no {kind} entry"))
+        own = variant.devices.get(kind, Support("unsupported", f"variant {variant.name} has no {kind} entry"))
+        if not own.runs or entry.support.state == "supported":
+            return own
+        notes = [note for note in (entry.support.note, own.note) if note]
+        return Support(entry.support.state, "; ".join(notes), own.link or entry.support.link)
 
 
 def discover(root: Path = ROOT) -> dict[str, Engine]:
@@ -166,7 +170,10 @@ class _Reader:
         if kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):
             raise self.fail(node, key, f'text (write it in quotes: "{node.value}")')
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            names = {str: "text", bool: "true or false", int: "a whole number", dict: "a mapping"}
+            names = {
+                str: "text", bool: "true or false", int: "a whole number", dict: "a mapping",
+                (str, bool): "false, or text that says when, on what, and where the results are",
+            }  # fmt: skip
             raise self.fail(node, key, names[kind])
         if choices is not None and value not in choices:
             raise self.fail(node, key, f"one of {', '.join(map(str, choices))}, not {value!r}")
@@ -242,7 +249,9 @@ def _device(reader: _Reader, node: yaml.Node, kind: str) -> DeviceEntry:
     texts = {
         name: reader.value(found[name], f"{key}.{name}", str) for name in ("base", "extra_index_url") if name in found
     }
-    flags = {name: reader.value(found[name], f"{key}.{name}", bool) for name in ("native", "verified") if name in found}
+    flags = {"native": reader.value(found["native"], f"{key}.native", bool)} if "native" in found else {}
+    if "verified" in found:
+        flags["verified"] = reader.value(found["verified"], f"{key}.verified", (str, bool))
     return DeviceEntry(support, **texts, **flags)
 
 

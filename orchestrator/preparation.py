@@ -1,7 +1,8 @@
-"""Images (or virtual environments) of several engines, two at a time."""
+"""Images (or virtual environments) of several engines, as many at a time as there are cores."""
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from orchestrator.engines import Engine
 from orchestrator.errors import CellError
 from orchestrator.sandbox import Sandbox
 
-WORKERS = 2  # while one compiles, another downloads and unpacks; more would only share the same cores and memory
+WORKERS = max(2, os.cpu_count() or 1)  # while one compiles, another downloads and unpacks
 
 
 def prepare_all(sandbox: Sandbox, engines: Sequence[tuple[Engine, str]]) -> dict[str, Any]:

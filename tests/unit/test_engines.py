@@ -63,6 +63,7 @@ MISTAKES = {
     "other folder": ("name: toy", "name: tou", 1, "name: expected 'toy', as the folder is named"),
     "bad name": ("name: toy", "name: Toy", 1, "name: expected text of the form [a-z0-9_]+, not 'Toy'"),
     "flag is a word": ("streams: true", "streams: maybe", 6, "capabilities.streams: expected true or false"),
+    "verified is a number": ("state: supported", "state: supported, verified: 1", 8, "devices.cpu.verified: expected"),
     "architecture without a reason": (
         "variants:\n", "architectures:\n  gemma: {state: unsupported}\nvariants:\n", 10,
         "architectures.gemma.note: expected the reason",
@@ -189,3 +190,16 @@ def test_nothing_like_it_gets_the_list_without_a_guess(three):
 def test_no_engine_named(three, given):
     with pytest.raises(UserError, match="names no engine; valid: all, alpha"):
         engines.select(given, three)
+
+
+def test_a_caveat_of_the_device_is_every_variants(tmp_path):
+    text = GOOD.replace("state: supported}", "state: caveat, note: a successor, link: https://a.example}")
+    text = text.replace("{cpu: supported}", "{cpu: {state: caveat, note: slow}}")
+    engine = engines.read(write(tmp_path, text))
+    support = engine.support(engine.variants["float32"], "cpu")
+    assert (support.state, support.note, support.link) == ("caveat", "a successor; slow", "https://a.example")
+
+
+def test_where_it_was_verified_is_text(tmp_path):
+    text = GOOD.replace("state: supported}", "state: supported, verified: 2026-11-20 on one machine}")
+    assert engines.read(write(tmp_path, text)).devices["cpu"].verified == "2026-11-20 on one machine"

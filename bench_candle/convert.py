@@ -1,0 +1,21 @@
+"""HF checkpoint → model.gguf, by `bench-candle convert` (src/convert.rs): candle's own quantiser and GGUF writer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from bench_candle.bench import PROGRAM, failure
+from common.conversion import main
+
+
+def convert(checkpoint: Path, out: Path, job: dict) -> None:
+    command = [PROGRAM, "convert", str(checkpoint), str(out / "model.gguf"), job["scheme"]]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if done.returncode:
+        raise failure(json.loads(done.stdout or '{"error": "bench-candle convert died"}')["error"])
+
+
+if __name__ == "__main__":
+    main(convert)

@@ -1,0 +1,46 @@
+"""HF checkpoint → model.bin, with CTranslate2's own converter and quantiser, in the type that is loaded later."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when transformers is imported
+from common import Unsupported
+from common.conversion import main
+
+
+class Numbers:
+    """In place of a tokenizer: every token is its id in decimal.
+
+    CTranslate2 generates from token strings, the suite feeds ids, and a synthetic model has no tokenizer. The strings
+    of a real one do not always lead back: ids without a token shift all that follow, and two ids may share a string.
+    """
+
+    bos_token = eos_token = unk_token = "0"  # some token of the model; none of the three is used
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def get_vocab(self) -> dict[str, int]:
+        return {str(token): token for token in range(self.size)}
+
+
+def convert(checkpoint: Path, out: Path, job: dict) -> None:
+    from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - torch: seconds for --smoke
+    from ctranslate2.converters.transformers import _MODEL_LOADERS  # noqa: PLC0415
+    from transformers import AutoConfig  # noqa: PLC0415
+
+    class Converter(TransformersConverter):
+        def load_tokenizer(self, *_, **__):
+            return Numbers(job["model"]["vocab_size"])
+
+    kind = type(AutoConfig.from_pretrained(checkpoint)).__name__
+    if kind not in _MODEL_LOADERS:
+        raise Unsupported(f"CTranslate2's converter does not know the architecture of {kind}")
+    # force: `out` is there already, and empty.
+    Converter(str(checkpoint)).convert(str(out), quantization=job["scheme"], force=True)
+
+
+if __name__ == "__main__":
+    main(convert)

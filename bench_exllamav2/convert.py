@@ -1,0 +1,40 @@
+"""HF checkpoint → EXL2, with ExLlamaV2's own converter and the calibration text that it ships. Needs the GPU.
+
+settings: bits (weights of the layers, on average), head_bits (of the output matrix).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from common import Unsupported
+from common.conversion import main
+
+LENGTH = 2048  # of a calibration row, the converter's default
+
+
+def convert(checkpoint: Path, out: Path, job: dict) -> None:
+    if not (checkpoint / "tokenizer.json").is_file():
+        raise Unsupported("EXL2 is calibrated with text, and this model has no tokenizer.json")
+    # The converter's rotary table ends at the model's context, and nothing stops it from reading beyond.
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    length = str(min(LENGTH, config.get("max_position_embeddings", LENGTH)))
+    work = out.with_name("work")  # beside `out`, not in /tmp: it grows to the model's size, and /tmp is memory
+    shutil.rmtree(work, ignore_errors=True)
+    command = [sys.executable, "-m", "exllamav2.conversion.convert_exl2", "-i", str(checkpoint), "-o", str(work)]
+    command += ["-cf", str(out), "-b", str(job["settings"]["bits"]), "-hb", str(job["settings"]["head_bits"])]
+    command += ["-l", length, "-ml", length]
+    try:
+        subprocess.run(command, check=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    if not any(out.glob("*.safetensors")):  # a refused argument ends the converter with exit code 0
+        raise RuntimeError("the converter wrote no weights")
+
+
+if __name__ == "__main__":
+    main(convert)
