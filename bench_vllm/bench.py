@@ -6,9 +6,11 @@ the precision), tensor_parallel.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import Counter, deque
+from pathlib import Path
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
@@ -27,6 +29,8 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.llm_engine import LLMEngine
 
 from common import Engine, Loaded, main
+
+SPARE_TOKENS = 4096  # more than the blocks that are kept beside a batch's own, whatever their size
 
 
 class VLLM(Engine):
@@ -50,12 +54,13 @@ class VLLM(Engine):
             max_model_len=longest,
             max_num_seqs=batch,
             max_num_batched_tokens=max(batch * prompt, longest),  # a whole batch's prompts in one step, in no chunks
-            kv_cache_memory_bytes=1 << 20,  # stock is 92 % of the machine's memory; the blocks below decide
+            # Stock is 92 % of the memory. An upper bound, below which vLLM does not start; the blocks below decide.
+            kv_cache_memory_bytes=2 * (batch * longest + SPARE_TOKENS) * token_bytes(job["model"]["artefact"]),
             disable_log_stats=True,
         ).create_engine_config()
         self.block = config.cache_config.block_size
-        # vLLM keeps one block for itself.
-        config.cache_config.num_gpu_blocks_override = batch * -(-longest // self.block) + 1
+        # vLLM keeps one block for itself, and a sliding window may begin within one more for each sequence.
+        config.cache_config.num_gpu_blocks_override = batch * (-(-longest // self.block) + 1) + 1
         self.eager = config.model_config.enforce_eager
         self.engine = LLMEngine.from_vllm_config(config)
         return self._read_back(config)
@@ -138,6 +143,14 @@ class VLLM(Engine):
         if not np.allclose(values[range(len(own)), tokens[1:]], own, atol=1e-3):
             raise RuntimeError("the recorded logits do not give the log-probabilities that vLLM reports")
         return values
+
+
+def token_bytes(artefact):
+    """Bytes of one token's keys and values at most: in all layers, 4 bytes a number."""
+    config = json.loads(Path(artefact, "config.json").read_text(encoding="utf-8"))
+    heads = config["num_attention_heads"]
+    size = config.get("head_dim") or config["hidden_size"] // heads
+    return 2 * config["num_hidden_layers"] * (config.get("num_key_value_heads") or heads) * size * 4
 
 
 def inspect(worker):
