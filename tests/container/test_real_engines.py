@@ -20,7 +20,7 @@ def run(tmp_path_factory, daemon):
     """The newcomer's run, with few tokens: all engines, their default variants, the bundled model."""
     checkout = Checkout(tmp_path_factory.mktemp("real") / "suite", engines=REAL)
     (checkout.path / "results").mkdir()
-    return checkout.measure("--engines", ",".join(REAL), "--precisions", "all", "--new-tokens", "32", timeout=3000)
+    return checkout.measure("--engines", ",".join(REAL), "--precisions", "all", "--new-tokens", "32", timeout=4500)
 
 
 def test_every_cell_of_every_engine_is_measured(run):
