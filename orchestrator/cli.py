@@ -16,13 +16,11 @@ from docker.errors import DockerException
 from tabulate import tabulate
 
 from orchestrator import (
-    audit,
     devices,
     doctor,
     engines,
     host,
     matrix,
-    merge,
     outcomes,
     plan,
     prompts,
@@ -32,6 +30,7 @@ from orchestrator import (
     summarise,
     tables,
 )  # fmt: skip
+from orchestrator.cli_results import COMMANDS, check_directory, support_matrix
 from orchestrator.docker_sandbox import DockerSandbox
 from orchestrator.errors import CellError, UserError
 from orchestrator.images import Images
@@ -207,17 +206,6 @@ def check_model_name(model: str) -> None:
         raise UserError("--model is empty: give tiny, synthetic:<shape>, a directory, or ORG/NAME@REV")
 
 
-def check_directory(directory: Path, resume: bool) -> None:
-    """Results are never overwritten."""
-    journal = directory / "journal.jsonl"
-    if directory.exists() and not directory.is_dir():
-        raise UserError(f"{directory} is a file: name another --out")
-    if resume and not journal.is_file():
-        raise UserError(f"--resume: {directory} holds no journal.jsonl; name the directory to continue with --out")
-    if not resume and directory.exists() and any(directory.iterdir()):
-        raise UserError(f"{directory} is not empty: add --resume to continue there, or name another --out")
-
-
 def resolve_early(model: str, progress: Progress) -> Callable[[], Any]:
     """Resolve now; UserError is raised at once, CellError is kept for the run to record."""
     try:
@@ -261,11 +249,6 @@ def make_sandbox(isolation: str, target: devices.Device, site: Site, progress: P
         return venv(f"the Docker daemon does not answer: {why}")
     progress.say("isolation: Docker, one container per launch (its daemon answers)")
     return DockerSandbox(client, Images(client, site, progress), target, features)
-
-
-def support_matrix() -> str:
-    """The matrix of all engines that are more than a test."""
-    return matrix.markdown([engine for engine in engines.discover().values() if not engine.test_only])
 
 
 @cli.command("list")
@@ -391,16 +374,6 @@ def limits_command(device: str, gpus: str | None, threads: int | None, isolation
     return outcomes.EXIT_OK
 
 
-@cli.command("audit")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def audit_command(file: Path, form: str) -> int:
-    """Judge a CSV of anyone's published speeds: which of them does the memory bandwidth forbid?"""
-    rows = audit.audit(file)
-    click.echo(audit.as_json(rows) if form == "json" else audit.as_table(rows))
-    return outcomes.EXIT_OK
-
-
 @cli.command("doctor")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def doctor_command(form: str) -> int:
@@ -412,29 +385,8 @@ def doctor_command(form: str) -> int:
     return outcomes.EXIT_FAILED if any(finding.status == "fail" for finding in findings) else outcomes.EXIT_OK
 
 
-@cli.command("report")
-@click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
-def report_command(directory: Path) -> int:
-    """Write the summary and report of a results directory anew."""
-    summary = merge.load(directory)
-    path = report.write(directory, summary, support_matrix())
-    click.echo(report.terminal(summary))
-    click.echo(f"report: {path}")
-    return outcomes.EXIT_OK
-
-
-@cli.command("merge")
-@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--out", required=True, type=click.Path(path_type=Path))
-def merge_command(directories: tuple[Path, ...], out: Path) -> int:
-    """Join several results directories in one report."""
-    check_directory(out, resume=False)
-    summary = merge.merge(list(directories))
-    out.mkdir(parents=True, exist_ok=True)
-    path = report.write(out, summary, support_matrix())
-    click.echo(report.terminal(summary))
-    click.echo(f"report: {path}")
-    return outcomes.EXIT_OK
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 def main() -> None:
