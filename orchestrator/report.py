@@ -10,7 +10,7 @@ import jinja2
 import pandas as pd
 from tabulate import tabulate
 
-from orchestrator import markdown, tables, texts
+from orchestrator import markdown, spreadsheet, tables, tables_relative, texts
 from orchestrator.models.store import write_atomically
 
 SUMMARY, CSV, REPORT = "summary.json", "summary.csv", "report.md"
@@ -21,7 +21,7 @@ NESTED = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s", "quality", 
 def write(directory: Path, summary: dict[str, Any], matrix: str | None = None) -> Path:
     """Write the three files into `directory`. Returns the report's path."""
     write_atomically(directory / SUMMARY, as_text(summary))
-    frame(summary["rows"]).to_csv(directory / CSV, index=False)
+    write_atomically(directory / CSV, spreadsheet.csv_text(frame(summary["rows"])))
     path = directory / REPORT
     write_atomically(path, render(summary, matrix))
     return path
@@ -80,7 +80,6 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         ) + "."  # fmt: skip
     else:
         interval = f"No interval: {', '.join(map(str, counts)) or 'no'} launch(es) a row, five are needed for one."
-    failures = tables.failures(rows)
     return {
         "title": tables.workload_title(rows[0]),
         "workload": workload,
@@ -89,7 +88,12 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "mean": markdown.table(tables.grid(rows, texts.mean_std)),
         "split": markdown.table(tables.memory_split(rows)),
         "memory": markdown.table(tables.grid(rows, texts.memory)),
-        "settings": markdown.table(tables.settings(rows)),
+        "settings": markdown.table(tables_relative.settings(rows)),
+        "settings_note": tables_relative.settings_note(rows),
+        "precisions": _unless_empty(tables_relative.precisions(rows)),
+        "machines": _unless_empty(tables_relative.machines(rows)),
+        "devices": _unless_empty(tables_relative.cpu_against_accelerator(rows)),
+        "outliers": tables_relative.OUTLIERS,
         "detail": markdown.table(tables.detail(rows)),
         "ranking": markdown.table(tables.ranking(rows)),
         "evidence": markdown.table(tables.evidence(rows)),
@@ -98,8 +102,12 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
             for flag in sorted({f for row in rows for f in row["flags"]})
             if flag in texts.NOTES
         ],
-        "failures": markdown.table(failures) if len(failures) else None,
+        "failures": _unless_empty(tables.failures(rows)),
     }
+
+
+def _unless_empty(found: pd.DataFrame) -> str | None:
+    return markdown.table(found.rename(columns=markdown.escape)) if len(found) else None
 
 
 def terminal(summary: dict[str, Any]) -> str:

@@ -35,7 +35,11 @@ def summarise(directory: Path) -> dict[str, Any]:
     for run, model in zip(runs, models, strict=True):  # a resumed run may ask for more, of another device or model;
         cells.update({cell["label"]: (cell, run, model) for cell in run["cells"]})  # what was before stays what it was
     limits = read_limits(directory)
-    rows = [_row(cell, directory, records, run, model, end, limits) for cell, run, model in cells.values()]
+    which = journal.identity(directory)
+    rows = [
+        {**_row(cell, directory, records, run, model, end, limits), "run_id": which["run_id"]}
+        for cell, run, model in cells.values()
+    ]
     model = models[-1]
     return {
         "schema": SCHEMA,
@@ -45,6 +49,7 @@ def summarise(directory: Path) -> dict[str, Any]:
             "end": end,
             "model": {key: model[key] for key in ("name", "digest", "synthetic", "parameters")} if model else None,
             "directory": str(directory.resolve()),
+            **which,
             "images": {record["image"]: record["image_id"] for record in records if record["kind"] == "cell"},
         },
         "limits": limits,
@@ -112,6 +117,7 @@ def _row(
         "device": run["device"]["kind"],
         "device_name": run["device"]["name"],
         "machine": run["hostname"],
+        "started": run["time"],
         "isolation": run["isolation"],
         "batch_size": cell["batch_size"],
         "prompt_tokens": cell["prompt_tokens"],
