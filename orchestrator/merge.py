@@ -40,11 +40,12 @@ def merge(directories: list[Path]) -> dict[str, Any]:
     """
     summaries = [load(directory) for directory in directories]
     runs = [run for summary in summaries for run in (summary.get("runs") or [summary["run"]])]
-    rows = []
+    rows, timeline = [], []
     for directory, summary in zip(directories, summaries, strict=True):
+        timeline += [{"source": str(directory), **entry} for entry in summary.get("timeline") or []]
         rows += [{**row, "source": row.get("source", str(directory))} for row in summary["rows"]]
     _refuse_mixtures(pd.DataFrame(rows)[[*ALIKE, "workload", "source"]] if rows else pd.DataFrame())
-    return {"schema": SCHEMA, "run": runs[-1], "runs": runs, "limits": None, "rows": rows}
+    return {"schema": SCHEMA, "run": runs[-1], "runs": runs, "limits": None, "timeline": timeline, "rows": rows}
 
 
 def _refuse_mixtures(frame: pd.DataFrame) -> None:
