@@ -73,12 +73,12 @@ CHARTS: dict[str, Chart] = {
     "context": Chart(
         "Latency over context length", shapes.latency_over_context,
         "How does the time to the first token grow with the prompt?",
-        "Only one prompt length was measured; `--prompt-tokens 128,512,2048` measures several.", "all",
+        "Only one prompt length was measured: run again with another --prompt-tokens, and merge the directories.", "all",
     ),
     "batch": Chart(
         "Throughput over batch size", shapes.throughput_over_batch,
         "What do larger batches bring?",
-        "Only one batch size was measured; `--batch-sizes 1,4,16` measures several.", "all",
+        "Only one batch size was measured: --batch-sizes 1,4,16 measures several.", "all",
     ),
     "timeline": Chart(
         "The run and the machine", run.timeline,
