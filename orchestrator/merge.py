@@ -57,26 +57,29 @@ def merge(paths: list[Path], say: Callable[[str], None] = lambda text: None) -> 
                 if part.run["journal"]["records"] <= taken[key].run["journal"]["records"]:
                     continue
             taken[key] = part
-    runs, rows = [part.run for part in taken.values()], [row for part in taken.values() for row in part.rows]
-    _refuse_mixtures(rows, runs)
-    return {"schema": SCHEMA, "run": runs[-1], "runs": runs, "limits": None, "rows": rows}
+    summary = store.joined(list(taken.values()))
+    _refuse_mixtures(summary["rows"], summary["runs"])
+    return {**summary, "limits": None}
 
 
 def split(summary: dict[str, Any], path: Path) -> list[store.Part]:
-    """The runs of a summary. Their rows get `path` as their source where they have none.
+    """The runs of a summary. Their rows and launches get `path` as their source where they have none.
 
     Raises UserError for a merged summary of an earlier version of the suite, whose rows do not say of which run they are.
     """
     runs = summary.get("runs") or [summary["run"]]
     rows = [{**row, "source": row.get("source", str(path))} for row in summary["rows"]]
+    timeline = [{"source": str(path), "run_id": runs[0].get("run_id"), **each} for each in summary.get("timeline") or []]
     if len(runs) == 1:
-        return [store.Part(runs[0], rows, summary.get("limits"), summary.get("reference"))]
-    own: dict[str | None, list[dict]] = {run.get("run_id"): [] for run in runs}
+        return [store.Part(runs[0], rows, timeline, summary.get("limits"), summary.get("reference"))]
+    own = {run.get("run_id"): store.Part(run, [], []) for run in runs}
     if None in own or not all(row.get("run_id") in own for row in rows):
         raise UserError(f"{path} was merged by an earlier version of the suite: merge the runs themselves anew")
     for row in rows:
-        own[row["run_id"]].append(row)
-    return [store.Part(run, own[run["run_id"]]) for run in runs]
+        own[row["run_id"]].rows.append(row)
+    for launch in timeline:
+        own[launch["run_id"]].timeline.append(launch)
+    return list(own.values())
 
 
 def _refuse_mixtures(rows: list[dict], runs: list[dict]) -> None:

@@ -16,6 +16,7 @@ from orchestrator.models.store import write_atomically
 SUMMARY, CSV, REPORT = "summary.json", "summary.csv", "report.md"
 DETAILS_LIMIT = 60  # beyond, reproduction commands stay in the launches' own folders
 NESTED = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s", "quality", "gates")
+NOT_IN_CSV = ("reproduce_commands", "loaded", "itl_quantiles", "log_tail")  # summary.json has them
 
 
 def write(directory: Path, summary: dict[str, Any], matrix: str | None = None) -> Path:
@@ -42,7 +43,7 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
         for key, value in row.items():
             if key in NESTED:
                 line.update({f"{key}.{inner}": each for inner, each in (value or {}).items() if inner != "values"})
-            elif key not in ("reproduce_commands", "loaded"):
+            elif key not in NOT_IN_CSV:
                 line[key] = json.dumps(value) if isinstance(value, (dict, list)) else value
         flat.append(line)
     return pd.DataFrame(flat)

@@ -49,6 +49,7 @@ class Part:
 
     run: dict[str, Any]
     rows: list[dict[str, Any]]
+    timeline: list[dict[str, Any]]
     limits: dict[str, Any] | None = None
     reference: dict[str, Any] | None = None
 
@@ -88,10 +89,7 @@ def append(path: Path, parts: list[Part]) -> Receipt:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The summary of all runs in a store, oldest first: {"schema", "run", "runs", "limits", "rows"}.
-
-    `limits` (and `reference`) are those of the run where there is one only. Raises UserError as `append` does.
-    """
+    """The summary of all runs in a store, oldest first. Raises UserError as `append` does, and where it holds no run."""
     with _connected(path, read_only=True) as connection:
         _check(connection, path)
         heads = connection.sql("SELECT run_id, head FROM current ORDER BY started, added, run_id").fetchall()
@@ -101,12 +99,17 @@ def load(path: Path) -> dict[str, Any]:
     rows: dict[str, list[dict]] = {run_id: [] for run_id, _ in heads}
     for run_id, row in found:
         rows[run_id].append(json.loads(row))
-    parts = [json.loads(head) for _, head in heads]
-    runs = [part["run"] for part in parts]
-    alone = {"limits": parts[0]["limits"], "reference": parts[0]["reference"]} if len(parts) == 1 else {"limits": None}
+    return joined([Part(**json.loads(head), rows=rows[run_id]) for run_id, head in heads])
+
+
+def joined(parts: list[Part]) -> dict[str, Any]:
+    """One summary of several runs; `limits` and `reference` are of one device and model, so of a single run only."""
+    alone = parts[0] if len(parts) == 1 else None
     return {
-        "schema": SUMMARY_SCHEMA, "run": runs[-1], "runs": runs, **alone,
-        "rows": [row for run_id, _ in heads for row in rows[run_id]],
+        "schema": SUMMARY_SCHEMA, "run": parts[-1].run, "runs": [part.run for part in parts],
+        "limits": alone.limits if alone else None, "reference": alone.reference if alone else None,
+        "timeline": [launch for part in parts for launch in part.timeline],
+        "rows": [row for part in parts for row in part.rows],
     }  # fmt: skip
 
 
@@ -151,7 +154,9 @@ def _key(run: dict[str, Any]) -> tuple[str, str, int]:
 def _insert(connection: Any, key: tuple[str, str, int], part: Part) -> None:
     run_id, journal, records = key
     run = {**part.run, "run_id": run_id, "journal": {"sha256": journal, "records": records}}
-    head = json.dumps({"run": run, "limits": part.limits, "reference": part.reference}, allow_nan=False)
+    head = json.dumps(
+        {"run": run, "timeline": part.timeline, "limits": part.limits, "reference": part.reference}, allow_nan=False
+    )
     device = run.get("device") or {}
     connection.execute(
         "INSERT INTO runs (run_id, journal, records, started, machine, device, device_name, profile, directory, head) "
@@ -165,7 +170,7 @@ def _insert(connection: Any, key: tuple[str, str, int], part: Part) -> None:
         values = [row.get(name) for name in (*TEXTS, *COUNTS, *NUMBERS)]
         values += [(row.get(name.split(".")[0]) or {}).get(name.split(".")[1]) for name in NESTED]
         whole = json.dumps({**row, "run_id": run_id}, allow_nan=False)
-        lines.append([run_id, journal, position, row.get("started"), *values, whole])
+        lines.append([run_id, journal, position, row.get("started") or run.get("started"), *values, whole])
     casts = ", ".join(f'TRY_CAST("{name}" AS TIMESTAMP)' if name == "started" else f'"{name}"' for name in names)
     connection.register("incoming", pd.DataFrame(lines, columns=names, dtype=object))
     connection.execute(f"INSERT INTO rows SELECT {casts} FROM incoming")  # one by one, 10,000 rows take a minute

@@ -10,16 +10,19 @@ from typing import Any
 from orchestrator import gates, journal, stats
 from orchestrator.errors import UserError
 from orchestrator.limits import read_limits
-from orchestrator.metrics import METRICS
+from orchestrator.metrics import METRICS, QUANTILES
 from orchestrator.recorded import ENERGY, recorded
+from orchestrator.sandbox import tail
+from orchestrator.timeline import timeline
 
 SCHEMA = 1
 QUALITY_UNKNOWN = dict.fromkeys(("tokens", "kl", "kl_p99", "top1", "perplexity", "reference_perplexity"))
+LOG_LINES, LOG_LIMIT = 20, 4000  # characters of a failed launch's log that a row keeps; the file has all of it
 DRIFT = 0.05  # of the speed from the first block to the last, where every block goes the same way
 
 
 def summarise(directory: Path) -> dict[str, Any]:
-    """The summary of one results directory: {"schema", "run", "limits", "rows"}.
+    """The summary of one results directory: {"schema", "run", "limits", "reference", "timeline", "rows"}.
 
     Raises UserError where there is no journal.
     """
@@ -54,6 +57,7 @@ def summarise(directory: Path) -> dict[str, Any]:
         },
         "limits": limits,
         "reference": next((r["reference"] for r in reversed(records) if r["kind"] == "standards"), None),
+        "timeline": timeline(directory, records),
         "rows": rows,
     }
 
@@ -117,7 +121,6 @@ def _row(
         "device": run["device"]["kind"],
         "device_name": run["device"]["name"],
         "machine": run["hostname"],
-        "started": run["time"],
         "isolation": run["isolation"],
         "batch_size": cell["batch_size"],
         "prompt_tokens": cell["prompt_tokens"],
@@ -126,11 +129,14 @@ def _row(
         "workload": planned["workload"] if planned else None,
         "outcome": outcome,
         "reason": reason,
+        "log_tail": _log_tail(directory, latest),
+        "started": min((record["started"] for record in every), default=run["time"]),
         "launches": len(measured),
         "blocks": blocks,
         "repeated_launches": max(0, len(every) - len(latest)),
         "iterations": sum(len(launch["decode_tps"]) for launch in measured),
         **{name: _metric(name, measured) for name in METRICS},
+        "itl_quantiles": _quantiles([step for launch in measured for step in launch["steps_s"]]),
         "itl_p90_s": _median(measured, "itl_p90_s"),
         "itl_p99_s": _median(measured, "itl_p99_s"),
         "load_s": _median(measured, "load_s"),
@@ -159,6 +165,7 @@ def _row(
         "link": cell["link"],
         "image": planned["image"] if planned else None,
         "image_id": planned["image_id"] if planned else None,
+        "artefact": planned.get("artefact") if planned else None,
         **_reproduction(directory, first),
     }
 
@@ -254,6 +261,20 @@ def _outcome(cell, records, planned, latest: dict[int, dict], end: str) -> tuple
     word = "interrupted" if end != "harness_error" else "harness_error"
     wanted = len(planned["keys"]) if planned else 0
     return word, f"{len(latest)} of {wanted} launches were measured; `--resume` measures the rest"
+
+
+def _log_tail(directory: Path, latest: dict[int, dict]) -> str | None:
+    """The end of the log of the launch whose failure is the row's outcome."""
+    failed = next((record for _, record in sorted(latest.items()) if record["outcome"] != "ok"), None)
+    return (tail(directory / failed["directory"] / "stderr.log", LOG_LINES)[-LOG_LIMIT:] or None) if failed else None
+
+
+def _quantiles(steps: list[float]) -> dict[str, Any] | None:
+    """Of all measured steps of all launches: {"count", "shares", "seconds"}; None where nothing streamed."""
+    if not steps:
+        return None
+    seconds = [stats.percentile(steps, share) for share in QUANTILES]
+    return {"count": len(steps), "shares": list(QUANTILES), "seconds": seconds}
 
 
 def _metric(name: str, measured: list[dict]) -> dict[str, Any] | None:
