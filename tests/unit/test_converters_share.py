@@ -25,7 +25,7 @@ def test_a_model_without_tokenizer_is_calibrated_with_ids_of_its_own_vocabulary(
     rows, source = samples(checkpoint(tmp_path / "model"), 3, 50)
     assert source == "random ids, seed 0"
     assert np.shape(rows) == (3, 50)
-    assert 0 <= np.min(rows) and np.max(rows) < 64
+    assert np.min(rows) >= 0 and np.max(rows) < 64
 
 
 def test_a_text_that_is_too_short_is_refused(tmp_path):
