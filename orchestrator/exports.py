@@ -22,7 +22,7 @@ LONG = 40  # lines, beyond which a LaTeX table may break over pages
 
 @dataclass(frozen=True)
 class Table:
-    """One table: `about` names its workload or device. `notes` are keyed by the mark that refers to them, "" for all."""
+    """One table. `about` names its workload or device; `notes` are keyed by the mark that stands for them, "" for all."""
 
     name: str
     title: str
@@ -33,7 +33,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a name given to --table stands for; `make` and `note` take one workload's rows and the baseline asked for."""
+    """What a name given to --table means; `make` and `note` take one workload's rows and the baseline asked for."""
 
     title: str
     make: Callable[[list[Row], str | None], pd.DataFrame]
@@ -142,7 +142,9 @@ def as_csv(found: list[Table]) -> str:
         frame.insert(0, "Table", table.name)
         frame.insert(1, "Of", table.about)
         frame["Note"] = [
-            " ".join(f"{mark} {note}".strip() for mark, note in table.notes.items() if any(mark in cell for cell in line))
+            " ".join(
+                f"{mark} {note}".strip() for mark, note in table.notes.items() if any(mark in cell for cell in line)
+            )
             for line in table.frame.to_numpy()
         ]
         blocks.setdefault(table.name, []).append(frame)
@@ -150,7 +152,7 @@ def as_csv(found: list[Table]) -> str:
 
 
 def as_json(found: list[Table]) -> str:
-    """{"tables": [{"name", "title", "about", "columns", "rows", "notes"}]}; cells are the texts of the other formats."""
+    """{"tables": [{"name", "title", "about", "columns", "rows", "notes"}]}; cells are texts as in the other formats."""
     return json.dumps({
         "tables": [
             {"name": table.name, "title": table.title, "about": table.about, "columns": list(table.frame.columns),

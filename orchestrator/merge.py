@@ -59,17 +59,20 @@ def merge(paths: list[Path], say: Callable[[str], None] = lambda text: None) -> 
             taken[key] = part
     summary = store.joined(list(taken.values()))
     _refuse_mixtures(summary["rows"], summary["runs"])
-    return {**summary, "limits": None}
+    return summary
 
 
 def split(summary: dict[str, Any], path: Path) -> list[store.Part]:
     """The runs of a summary. Their rows and launches get `path` as their source where they have none.
 
-    Raises UserError for a merged summary of an earlier version of the suite, whose rows do not say of which run they are.
+    Raises UserError for a summary merged by an earlier version of the suite, whose rows do not say of which run they
+    are.
     """
     runs = summary.get("runs") or [summary["run"]]
     rows = [{**row, "source": row.get("source", str(path))} for row in summary["rows"]]
-    timeline = [{"source": str(path), "run_id": runs[0].get("run_id"), **each} for each in summary.get("timeline") or []]
+    timeline = [
+        {"source": str(path), "run_id": runs[0].get("run_id"), **each} for each in summary.get("timeline") or []
+    ]
     if len(runs) == 1:
         return [store.Part(runs[0], rows, timeline, summary.get("limits"), summary.get("reference"))]
     own = {run.get("run_id"): store.Part(run, [], []) for run in runs}

@@ -22,7 +22,7 @@ NOT_IN_CSV = ("reproduce_commands", "loaded", "itl_quantiles", "log_tail")  # su
 def write(directory: Path, summary: dict[str, Any], matrix: str | None = None) -> Path:
     """Write the three files into `directory`. Returns the report's path."""
     write_atomically(directory / SUMMARY, as_text(summary))
-    write_atomically(directory / CSV, spreadsheet.csv_text(frame(summary["rows"])))
+    write_atomically(directory / CSV, as_csv(summary))
     path = directory / REPORT
     write_atomically(path, render(summary, matrix))
     return path
@@ -33,6 +33,11 @@ def as_text(summary: dict[str, Any]) -> str:
     head = {key: value for key, value in summary.items() if key != "rows"}
     rows = ",\n".join(json.dumps(row, allow_nan=False) for row in summary["rows"])
     return f'{json.dumps(head, allow_nan=False)[:-1]},\n"rows": [\n{rows}\n]}}\n'
+
+
+def as_csv(summary: dict[str, Any]) -> str:
+    """The rows as a spreadsheet may open them."""
+    return spreadsheet.csv_text(frame(summary["rows"]))
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

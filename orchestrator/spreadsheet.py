@@ -10,7 +10,8 @@ STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 def csv_text(frame: pd.DataFrame) -> str:
     """The frame as CSV. A text that a spreadsheet could take for a formula gets an apostrophe before it.
 
-    The rule is OWASP's (https://owasp.org/www-community/attacks/CSV_Injection); numbers and a lone dash stay as they are.
+    The rule is OWASP's (https://owasp.org/www-community/attacks/CSV_Injection); numbers and a lone dash stay as they
+    are.
     """
     return frame.rename(columns=_safe).map(_safe).to_csv(index=False)
 

@@ -89,7 +89,7 @@ def append(path: Path, parts: list[Part]) -> Receipt:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The summary of all runs in a store, oldest first. Raises UserError as `append` does, and where it holds no run."""
+    """The summary of all runs in a store, oldest first. Raises UserError as `append` does, and where there is none."""
     with _connected(path, read_only=True) as connection:
         _check(connection, path)
         heads = connection.sql("SELECT run_id, head FROM current ORDER BY started, added, run_id").fetchall()

@@ -15,9 +15,8 @@ from orchestrator.tables import against, contender, telling
 from orchestrator.texts import Row, first_line, notes, number, speed
 
 OUTLIERS = (
-    "Mean of the launches' medians without outliers; a launch is one where it lies outside Tukey's fences, 1.5 "
-    "interquartile ranges beyond the quartiles (Exploratory Data Analysis, 1977), and at least five launches are needed "
-    "to call one so. No other table leaves anything out."
+    "Mean of the launches' medians without outliers: those outside Tukey's fences, 1.5 interquartile ranges beyond the "
+    "quartiles (Exploratory Data Analysis, 1977); fewer than five launches have none. No other table leaves anything out."
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from orchestrator import tables
-from orchestrator.page.charts import limit, run, shapes, spread, tradeoffs
+from orchestrator.page.charts import history, limit, run, shapes, spread, tradeoffs
 
 Figure = dict[str, Any]
 
@@ -79,6 +79,12 @@ CHARTS: dict[str, Chart] = {
         "Throughput over batch size", shapes.throughput_over_batch,
         "What do larger batches bring?",
         "Only one batch size was measured: --batch-sizes 1,4,16 measures several.", "all",
+    ),
+    "history": Chart(
+        "History", history.over_time,
+        "Has an engine become faster or slower from version to version? A line is one machine's.",
+        "No row was measured more than once: `merge --store FILE.duckdb` collects runs, `report FILE.duckdb` draws them.",
+        "workload",
     ),
     "timeline": Chart(
         "The run and the machine", run.timeline,
