@@ -166,9 +166,8 @@ def merge_command(results: tuple[Path, ...], out: Path | None, file: Path | None
     if out:
         click.echo(f"report: {done['report']}")
     if file:
-        click.echo(
-            "store: {file}: {added} added, {known} there already; {runs} runs, {rows} rows".format(**done["store"])
-        )
+        counts = "{added} added, {known} there already; it holds {runs} run(s) with {rows} row(s)"
+        click.echo(f"store: {file}: {counts.format(**done['store'])}")
     return outcomes.EXIT_OK
 
 

@@ -22,7 +22,7 @@ LONG = 40  # lines, beyond which a LaTeX table may break over pages
 
 @dataclass(frozen=True)
 class Table:
-    """One table. `about` names its workload or device; `notes` are keyed by the mark that stands for them, "" for all."""
+    """One table of a workload or device; `notes` are keyed by the mark that stands for them in a cell, "" for all."""
 
     name: str
     title: str
@@ -141,7 +141,7 @@ def as_csv(found: list[Table]) -> str:
         frame = table.frame.copy()
         frame.insert(0, "Table", table.name)
         frame.insert(1, "Of", table.about)
-        frame["Note"] = [
+        frame["About"] = [
             " ".join(
                 f"{mark} {note}".strip() for mark, note in table.notes.items() if any(mark in cell for cell in line)
             )

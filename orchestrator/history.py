@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from orchestrator.tables import by_workload, workload_title
+from orchestrator.tables import by_workload, when, workload_title
 from orchestrator.texts import Row, number, speed
 
 NOTE = (
@@ -18,11 +18,11 @@ NOTE = (
 def lines(rows: list[Row]) -> dict[str, dict[tuple[str, str], list[Row]]]:
     """The rows, oldest first, by setting (workload, machine, device, isolation; as a title) and by engine and variant.
 
-    Rows that do not say when they were measured, as those of an earlier version of the suite, come first.
+    Rows that do not say when they were measured, as those of an earlier version of the suite, come last.
     """
     found: dict[str, dict[tuple[str, str], list[Row]]] = {}
     for workload, group in by_workload(rows).items():
-        for row in sorted(group, key=lambda row: row.get("started") or ""):
+        for row in sorted(group, key=when):
             place = f"{row['machine']}, {row['device']}, {row['isolation']} isolation"
             title = f"{workload_title(row)} on {place} (workload {workload})"
             found.setdefault(title, {}).setdefault((row["title"], row["variant"]), []).append(row)
@@ -37,7 +37,7 @@ def table(found: dict[tuple[str, str], list[Row]]) -> pd.DataFrame:
             told = [each for each in (before, row) if each and each["outcome"] == "ok" and each["decode_tps"]]
             ratio = told[1]["decode_tps"]["median"] / told[0]["decode_tps"]["median"] if len(told) == 2 else None
             out.append([
-                title, variant, row["engine_version"], row.get("started") or "?", speed(row), str(row["launches"]),
+                title, variant, row["engine_version"], when(row), speed(row), str(row["launches"]),
                 "-" if ratio is None else number(ratio),
             ])  # fmt: skip
     names = ["Engine", "Variant", "Version", "Date", "Decode tok/s", "Launches", "Of the one before"]

@@ -38,6 +38,8 @@ def load(path: Path) -> dict[str, Any]:
             f"{file} has schema {schema!r}, this suite reads schema {SCHEMA}: read it with the version of the suite "
             "that wrote it, or `merge` the runs anew"
         )
+    if not isinstance(summary.get("rows"), list) or not isinstance(summary.get("run"), dict):
+        raise UserError(f"{file} has no run or no rows: make it anew from the runs with `merge`")
     return summary
 
 
@@ -63,13 +65,15 @@ def merge(paths: list[Path], say: Callable[[str], None] = lambda text: None) -> 
 
 
 def split(summary: dict[str, Any], path: Path) -> list[store.Part]:
-    """The runs of a summary. Their rows and launches get `path` as their source where they have none.
+    """The runs of a summary. Their rows and launches get `path` as their source where they have none, the rows the
+    time of their run.
 
     Raises UserError for a summary merged by an earlier version of the suite, whose rows do not say of which run they
     are.
     """
     runs = summary.get("runs") or [summary["run"]]
-    rows = [{**row, "source": row.get("source", str(path))} for row in summary["rows"]]
+    times = {run.get("run_id"): run["started"] for run in runs}
+    rows = [{"source": str(path), "run_started": times.get(row.get("run_id")), **row} for row in summary["rows"]]
     timeline = [
         {"source": str(path), "run_id": runs[0].get("run_id"), **each} for each in summary.get("timeline") or []
     ]

@@ -15,6 +15,7 @@ from orchestrator.models.store import write_atomically
 
 SUMMARY, CSV, REPORT = "summary.json", "summary.csv", "report.md"
 DETAILS_LIMIT = 60  # beyond, reproduction commands stay in the launches' own folders
+WIDE = 14  # columns; a table of more machines is left to `report --table machines`
 NESTED = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s", "quality", "gates")
 NOT_IN_CSV = ("reproduce_commands", "loaded", "itl_quantiles", "log_tail")  # summary.json has them
 
@@ -86,6 +87,7 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         ) + "."  # fmt: skip
     else:
         interval = f"No interval: {', '.join(map(str, counts)) or 'no'} launch(es) a row, five are needed for one."
+    machines = tables_relative.machines(rows)
     return {
         "title": tables.workload_title(rows[0]),
         "workload": workload,
@@ -97,7 +99,7 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "settings": markdown.table(tables_relative.settings(rows)),
         "settings_note": tables_relative.settings_note(rows),
         "precisions": _unless_empty(tables_relative.precisions(rows)),
-        "machines": _unless_empty(tables_relative.machines(rows)),
+        "machines": _unless_empty(machines) if len(machines.columns) <= WIDE else None,
         "devices": _unless_empty(tables_relative.cpu_against_accelerator(rows)),
         "outliers": tables_relative.OUTLIERS,
         "detail": markdown.table(tables.detail(rows)),

@@ -71,10 +71,10 @@ def append(path: Path, parts: list[Part]) -> Receipt:
     """
     with _connected(path, read_only=False) as connection:
         connection.begin()
-        if not connection.sql("SHOW TABLES").fetchall():
+        if not connection.execute("SHOW TABLES").fetchall():
             connection.execute(TABLES)
         _check(connection, path)
-        known = set(connection.sql("SELECT run_id, journal FROM runs").fetchall())
+        known = set(connection.execute("SELECT run_id, journal FROM runs").fetchall())
         added = 0
         for part in parts:
             key = _key(part.run)
@@ -84,7 +84,7 @@ def append(path: Path, parts: list[Part]) -> Receipt:
             added += 1
             _insert(connection, key, part)
         connection.commit()
-        held = connection.sql("SELECT (SELECT count(*) FROM current), (SELECT count(*) FROM latest)").fetchone()
+        held = connection.execute("SELECT (SELECT count(*) FROM current), (SELECT count(*) FROM latest)").fetchone()
     return Receipt(added, len(parts) - added, *held)
 
 
@@ -92,8 +92,8 @@ def load(path: Path) -> dict[str, Any]:
     """The summary of all runs in a store, oldest first. Raises UserError as `append` does, and where there is none."""
     with _connected(path, read_only=True) as connection:
         _check(connection, path)
-        heads = connection.sql("SELECT run_id, head FROM current ORDER BY started, added, run_id").fetchall()
-        found = connection.sql('SELECT run_id, "row" FROM latest ORDER BY position').fetchall()
+        heads = connection.execute("SELECT run_id, head FROM current ORDER BY started, added, run_id").fetchall()
+        found = connection.execute('SELECT run_id, "row" FROM latest ORDER BY position').fetchall()
     if not heads:
         raise UserError(f"{path} holds no run: add some with `./benchmark.sh merge DIR... --store {path}`")
     rows: dict[str, list[dict]] = {run_id: [] for run_id, _ in heads}
@@ -132,10 +132,10 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[Any]:
 
 
 def _check(connection: Any, path: Path) -> None:
-    tables = {name for (name,) in connection.sql("SHOW TABLES").fetchall()}
+    tables = {name for (name,) in connection.execute("SHOW TABLES").fetchall()}
     if not {"meta", "runs", "rows"} <= tables:
         raise UserError(f"{path} is a DuckDB file, but not of results: name one that `merge --store` wrote")
-    schemas = connection.sql("SELECT * FROM meta").fetchone()
+    schemas = connection.execute("SELECT * FROM meta").fetchone()
     if schemas != (SCHEMA, SUMMARY_SCHEMA):
         raise UserError(
             f"{path} has store schema {schemas[0]} and summary schema {schemas[1]}, this suite reads {SCHEMA} and "

@@ -34,7 +34,7 @@ def telling(rows: list[Row]) -> tuple[str, ...]:
     Runs of one machine at different times are told apart by the engine's version, else by the time.
     """
     keys = [key for key in ("device", "machine", "isolation") if len({row[key] for row in rows}) > 1]
-    for key in ("engine_version", "started", "source"):
+    for key in ("engine_version", "run_started", "source"):
         if len({_identity(row, keys) for row in rows}) == len(rows):
             break
         if len({row.get(key) for row in rows}) > 1 and (key != "engine_version" or _versions_differ(rows)):
@@ -53,7 +53,12 @@ def _versions_differ(rows: list[Row]) -> bool:
 
 def contender(row: Row, keys: tuple[str, ...]) -> str:
     """The engine's title, and what else tells it apart (`telling`)."""
-    return " · ".join([row["title"], *(str(row.get(key) or "?") for key in keys)])
+    return " · ".join([row["title"], *(when(row) if key == "run_started" else str(row[key]) for key in keys)])
+
+
+def when(row: Row) -> str:
+    """When the row's run began, UTC; a summary of a single run says it of the run, not of its rows."""
+    return (row.get("run_started") or row.get("started") or "time unknown")[:19].replace("T", " ")
 
 
 def grid(rows: list[Row], text) -> pd.DataFrame:

@@ -11,12 +11,12 @@ import pandas as pd
 from orchestrator import stats
 from orchestrator.engines import PRECISIONS
 from orchestrator.suggest import unknown
-from orchestrator.tables import against, contender, telling
+from orchestrator.tables import against, contender, telling, when
 from orchestrator.texts import Row, first_line, notes, number, speed
 
 OUTLIERS = (
     "Mean of the launches' medians without outliers: those outside Tukey's fences, 1.5 interquartile ranges beyond the "
-    "quartiles (Exploratory Data Analysis, 1977); fewer than five launches have none. No other table leaves anything out."
+    "quartiles (Exploratory Data Analysis, 1977); fewer than five launches have none. No other table leaves any out."
 )
 
 
@@ -177,7 +177,7 @@ def _place(row: Row, with_device: bool) -> str:
 def _together(rows: list[Row], text: Callable[[Row], str] = speed) -> str:
     if len(rows) < 2:
         return text(rows[0]) if rows else "-"
-    return "\n".join(f"{text(row)} ({row['engine_version']}, {row.get('started', 'time unknown')})" for row in rows)
+    return "\n".join(f"{text(row)} ({row['engine_version']}, {when(row)})" for row in rows)
 
 
 def _where(row: Row) -> str:

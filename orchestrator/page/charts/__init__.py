@@ -83,7 +83,7 @@ CHARTS: dict[str, Chart] = {
     "history": Chart(
         "History", history.over_time,
         "Has an engine become faster or slower from version to version? A line is one machine's.",
-        "No row was measured more than once: `merge --store FILE.duckdb` collects runs, `report FILE.duckdb` draws them.",
+        "No row was measured twice: `merge DIR... --store FILE.duckdb` collects runs, and `report FILE.duckdb` reads them.",
         "workload",
     ),
     "timeline": Chart(
