@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def render(summary: dict[str, Any]) -> str:
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["short"] = short
+    environment.filters |= {"short": short, "moment": _moment}
     rows, runs = summary["rows"], summary.get("runs") or [summary["run"]]
     groups = tables.by_workload(rows)
     shown = {key: groups[key] for key in list(groups)[:WORKLOADS]}
@@ -89,6 +90,14 @@ def _outcomes(rows: list[dict[str, Any]]) -> dict[str, int]:
     """How many rows ended in each word, ok first."""
     words = sorted({row["outcome"] for row in rows}, key=lambda word: (word != "ok", word))
     return {word: sum(row["outcome"] == word for row in rows) for word in words}
+
+
+def _moment(time: str) -> str:
+    """A time of the journal's for readers; what is none stays as it is."""
+    try:
+        return datetime.fromisoformat(time).astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    except (ValueError, TypeError):
+        return short(str(time), 40)
 
 
 def _images(runs: list[dict[str, Any]]) -> dict[str, str]:

@@ -17,7 +17,7 @@ CELL = 300  # characters of one text; the files beside the page hold longer ones
 
 class Column(NamedTuple):
     """`kind` says how the browser writes it: text, number, percent, fine (percent with two digits), small, flags, or
-    interval, whose value is [median, low, high]."""
+    interval, whose value is [median, low, high], or speed: an interval, or the outcome's word."""
 
     title: str
     tip: str
@@ -46,13 +46,7 @@ def _scaled(name: str, scale: float) -> Callable[[Row], float | None]:
 COLUMNS = (
     Column("Engine", "the engine's name", "text", lambda row: row["title"], filtered=True),
     Column("Variant", "one way to run the engine", "text", lambda row: row["variant"]),
-    Column("Precision", "of the weights", "text", lambda row: row["precision"], filtered=True),
-    Column("Workload", "model and shape", "text", tables.workload_title, filtered=True),
-    Column("Machine", "host name", "text", lambda row: row["machine"], filtered=True),
-    Column("Device", "what it ran on", "text", lambda row: f"{row['device']}: {row['device_name']}", filtered=True),
-    Column("Isolation", "container or virtual environment", "text", lambda row: row["isolation"], filtered=True),
-    Column("Outcome", "ok, or the word of what went wrong", "text", lambda row: row["outcome"], filtered=True),
-    Column("Decode tok/s", "median of launches [interval]", "interval", _interval("decode_tps")),
+    Column("Decode tok/s", "median of launches [interval]", "speed", _interval("decode_tps")),
     Column("TTFT ms", "time to the first token", "interval", _interval("ttft_s", 1000)),
     Column("Prefill tok/s", "prompt tokens over TTFT", "interval", _interval("prefill_tps")),
     Column("Memory MiB", "peak, mapped files too", "number", memory_mib),
@@ -60,7 +54,13 @@ COLUMNS = (
     Column("Top-1", "agreement with the float32 reference", "fine", _quality("top1")),
     Column("KL", "mean divergence from the reference, nats", "small", _quality("kl")),
     Column("J/token", "energy", "small", lambda row: row["energy_j_per_token"]),
+    Column("Precision", "of the weights", "text", lambda row: row["precision"], filtered=True),
+    Column("Outcome", "ok, or the word of what went wrong", "text", lambda row: row["outcome"], filtered=True),
     Column("Flags", "what a reader must know", "flags", lambda row: row["flags"], filtered=True),
+    Column("Workload", "model and shape", "text", tables.workload_title, filtered=True),
+    Column("Machine", "host name", "text", lambda row: row["machine"], filtered=True),
+    Column("Device", "what it ran on", "text", lambda row: f"{row['device']}: {row['device_name']}", filtered=True),
+    Column("Isolation", "container or virtual environment", "text", lambda row: row["isolation"], filtered=True),
     Column("Step ms", "median time of a decode step", "interval", _interval("itl_s", 1000), shown=False),
     Column("p99 ms", "of step times, where enough were measured", "number", _scaled("itl_p99_s", 1000), shown=False),
     Column("End to end tok/s", "prompt included", "interval", _interval("e2e_tps"), shown=False),

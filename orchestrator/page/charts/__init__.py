@@ -73,7 +73,7 @@ CHARTS: dict[str, Chart] = {
     "context": Chart(
         "Latency over context length", shapes.latency_over_context,
         "How does the time to the first token grow with the prompt?",
-        "Only one prompt length was measured: run again with another --prompt-tokens, and merge the directories.", "all",
+        "Only one prompt length was measured: run again with another --prompt-tokens, and merge the results.", "all",
     ),
     "batch": Chart(
         "Throughput over batch size", shapes.throughput_over_batch,

@@ -60,14 +60,21 @@ const WRITE = {
   fine: (value) => `${(100 * value).toFixed(2)} %`,
   interval: ([middle, low, high]) =>
     number(middle) + (low === null ? "" : `<small>[${number(low)}, ${number(high)}]</small>`),
+  speed: (value) => WRITE.interval(value),
   flags: (flags) => flags.map((flag) => `<span class="tag">${escaped(flag)}</span>`).join(""),
 };
 const isText = (kind) => kind === "text" || kind === "flags";
-function written(kind) {
-  return (value, type) => {
-    if (value === null || value === undefined) return type === "display" ? "–" : isText(kind) ? "" : null;
+function written(kind, outcome) {
+  return (value, type, row) => {
+    if (value === null || value === undefined) {
+      if (type === "display") return kind === "speed" && row[outcome] !== "ok" ? `<b class="word ${row[outcome] === "unsupported" ? "unsupported" : ""}">${escaped(row[outcome])}</b>` : "–";
+      return isText(kind) ? "" : null;
+    }
     if (type === "display") return WRITE[kind](value);
-    if (kind === "interval") return type === "filter" ? number(value[0]) : value[0];
+    if (kind === "interval" || kind === "speed") {
+      if (type === "export") return value[1] === null ? value[0] : `${value[0]} [${value[1]}, ${value[2]}]`;
+      return type === "filter" ? number(value[0]) : value[0];
+    }
     if (kind === "flags") return value.join(" ");
     return value;
   };
@@ -103,12 +110,13 @@ function toggleDetails(table, button) {
 }
 async function drawTable() {
   const { columns, rows } = read("table-data");
+  const outcome = columns.findIndex((column) => column.title === "Outcome");
   const url = await unpacked("datatables");
   const { default: DataTable } = await import(url);
   const known = (order) => (a, b) => a === null ? (b === null ? 0 : 1) : b === null ? -1 : order * (a - b);
   DataTable.type("known", { order: { asc: known(1), desc: known(-1) }, className: "number" }); // unknown comes last
   const first = {
-    title: '<span class="dt-hidden">Details</span>', data: null, orderable: false, searchable: false, className: "control",
+    title: '<span class="only-read">Details</span>', data: null, orderable: false, searchable: false, className: "control",
     render: (_, type) => type === "display"
       ? '<button type="button" class="more" aria-expanded="false" aria-label="Details of this row">+</button>' : "",
   };
@@ -116,17 +124,17 @@ async function drawTable() {
     data: rows,
     deferRender: true,
     autoWidth: false,
-    order: [],
+    order: [[1 + columns.findIndex((column) => column.kind === "speed"), "desc"]],
     pageLength: 25,
     lengthMenu: [10, 25, 100, 500],
     columns: [first, ...columns.map((column, index) => ({
-      title: escaped(column.title), data: index, render: written(column.kind), visible: column.shown,
+      title: escaped(column.title), data: index, render: written(column.kind, outcome), visible: column.shown,
       type: isText(column.kind) ? "string" : "known", className: isText(column.kind) ? "" : "number",
     }))],
     layout: {
       topStart: { buttons: [
         { extend: "colvis", text: "Columns", columns: ":gt(0)" },
-        { extend: "csv", text: "CSV of these rows", exportOptions: { columns: ":visible:gt(0)", orthogonal: "filter" } },
+        { extend: "csv", text: "CSV of these rows", exportOptions: { columns: ":visible:gt(0)", orthogonal: "export" } },
       ] },
       topEnd: { search: { placeholder: "engine, variant, flag …" } },
       bottomStart: ["pageLength", "info"],
