@@ -1,4 +1,4 @@
-"""summary.json, summary.csv and report.md of a results directory, and the table on the terminal."""
+"""summary.json, summary.csv, report.md and report.html of a results directory, and the table on the terminal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from orchestrator import markdown, spreadsheet, tables, tables_relative, texts
 from orchestrator.models.store import write_atomically
+from orchestrator.page import document
 
 SUMMARY, CSV, REPORT = "summary.json", "summary.csv", "report.md"
 DETAILS_LIMIT = 60  # beyond, reproduction commands stay in the launches' own folders
@@ -21,11 +22,12 @@ NOT_IN_CSV = ("reproduce_commands", "loaded", "itl_quantiles", "log_tail")  # su
 
 
 def write(directory: Path, summary: dict[str, Any], matrix: str | None = None) -> Path:
-    """Write the three files into `directory`. Returns the report's path."""
+    """Write summary.json, summary.csv, report.md and report.html into `directory`. Returns report.md's path."""
     write_atomically(directory / SUMMARY, as_text(summary))
     write_atomically(directory / CSV, as_csv(summary))
     path = directory / REPORT
     write_atomically(path, render(summary, matrix))
+    document.write(directory, summary)
     return path
 
 

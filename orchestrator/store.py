@@ -32,8 +32,8 @@ NESTED = ("decode_tps.median", "decode_tps.low", "decode_tps.high", "decode_tps.
 TABLES = f"""
 CREATE TABLE meta (store_schema INTEGER, summary_schema INTEGER);
 INSERT INTO meta VALUES ({SCHEMA}, {SUMMARY_SCHEMA});
-CREATE TABLE runs (run_id VARCHAR, journal VARCHAR, records INTEGER, added TIMESTAMP DEFAULT (now() AT TIME ZONE 'UTC'),
-    started TIMESTAMP, machine VARCHAR, device VARCHAR, device_name VARCHAR, profile VARCHAR, directory VARCHAR,
+CREATE TABLE runs (number INTEGER, run_id VARCHAR, journal VARCHAR, records INTEGER,
+    added TIMESTAMP DEFAULT (now() AT TIME ZONE 'UTC'), started TIMESTAMP, machine VARCHAR, device VARCHAR, device_name VARCHAR, profile VARCHAR, directory VARCHAR,
     head JSON, PRIMARY KEY (run_id, journal));
 CREATE TABLE rows (run_id VARCHAR, journal VARCHAR, position INTEGER, started TIMESTAMP,
     {", ".join(f"{name} VARCHAR" for name in TEXTS)}, {", ".join(f"{name} INTEGER" for name in COUNTS)},
@@ -92,7 +92,7 @@ def load(path: Path) -> dict[str, Any]:
     """The summary of all runs in a store, oldest first. Raises UserError as `append` does, and where there is none."""
     with _connected(path, read_only=True) as connection:
         _check(connection, path)
-        heads = connection.execute("SELECT run_id, head FROM current ORDER BY started, added, run_id").fetchall()
+        heads = connection.execute("SELECT run_id, head FROM current ORDER BY started, number").fetchall()
         found = connection.execute('SELECT run_id, "row" FROM latest ORDER BY position').fetchall()
     if not heads:
         raise UserError(f"{path} holds no run: add some with `./benchmark.sh merge DIR... --store {path}`")
@@ -159,8 +159,8 @@ def _insert(connection: Any, key: tuple[str, str, int], part: Part) -> None:
     )
     device = run.get("device") or {}
     connection.execute(
-        "INSERT INTO runs (run_id, journal, records, started, machine, device, device_name, profile, directory, head) "
-        "VALUES (?, ?, ?, TRY_CAST(? AS TIMESTAMP), ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO runs (number, run_id, journal, records, started, machine, device, device_name, profile, directory, "
+        "head) VALUES ((SELECT count(*) FROM runs), ?, ?, ?, TRY_CAST(? AS TIMESTAMP), ?, ?, ?, ?, ?, ?)",
         [*key, run.get("started"), run.get("hostname"), device.get("kind"), device.get("name"), run.get("profile"),
          run.get("directory"), head],
     )  # fmt: skip

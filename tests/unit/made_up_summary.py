@@ -101,7 +101,7 @@ def timeline(rows, launches=5, **more):
 def run(**changes):
     """The head of a summary's run."""
     return {
-        "time": START.isoformat(), "started": START.isoformat(), "end": "finished", "command": ["run", "--profile", "x"],
+        "time": START.isoformat(), "started": START.isoformat(), "end": "finished", "command": ["run"],
         "model": {"name": "m", "digest": "d" * 64, "synthetic": False, "parameters": int(PARAMETERS)},
         "isolation": "docker", "device": {"kind": "cpu", "name": "Example (2 cores)", "ids": ["cpu"], "detail": {}},
         "profile": "standard", "is_measurement": True, "launches": 5, "repetitions": 3, "threads": 2, "seed": 7,

@@ -73,7 +73,7 @@ CHARTS: dict[str, Chart] = {
     "context": Chart(
         "Latency over context length", shapes.latency_over_context,
         "How does the time to the first token grow with the prompt?",
-        "Only one prompt length was measured: run again with another --prompt-tokens, and merge the directories.", "all",
+        "Only one prompt length was measured: run again with another --prompt-tokens, and merge the results.", "all",
     ),
     "batch": Chart(
         "Throughput over batch size", shapes.throughput_over_batch,
@@ -83,7 +83,7 @@ CHARTS: dict[str, Chart] = {
     "history": Chart(
         "History", history.over_time,
         "Has an engine become faster or slower from version to version? A line is one machine's.",
-        "No row was measured twice: `merge DIR... --store FILE.duckdb` collects runs, and `report FILE.duckdb` reads them.",
+        "No row was measured twice: `merge --store FILE.duckdb` collects runs, and `report FILE.duckdb` draws them.",
         "workload",
     ),
     "timeline": Chart(

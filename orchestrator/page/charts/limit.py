@@ -29,7 +29,8 @@ def limit(summary: dict[str, Any]) -> style.Figure | None:
     bars = {
         "type": "bar", "orientation": "h", "name": "MBU of decoding", "x": [100 * row["mbu"] for row in rows],
         "y": positions, "marker": {"color": [colours[row["engine"]] for row in rows]}, "showlegend": False,
-        "text": [percent(row["mbu"]) for row in rows], "textposition": "auto", "hoverinfo": "text", "hovertext": about,
+        "text": [percent(row["mbu"]) for row in rows], "textposition": "inside", "insidetextanchor": "start",
+        "insidetextfont": {"color": "#ffffff"}, "hoverinfo": "text", "hovertext": about,
     }  # fmt: skip
     prefill = [(position, row) for position, row in zip(positions, rows, strict=True) if row["mfu"] is not None]
     diamonds = {
@@ -46,8 +47,8 @@ def limit(summary: dict[str, Any]) -> style.Figure | None:
     return style.figure(
         "Fraction of the hardware's limit", [bars, diamonds] if prefill else [bars], note,
         height=140 + 26 * len(rows), shapes=[line],
-        annotations=[{"x": 100, "y": 1, "yref": "paper", "yanchor": "bottom", "text": "measured limit",
-                      "showarrow": False, "font": {"color": "#d62f2f"}}],
+        annotations=[{"x": 100, "y": 0, "yref": "paper", "yanchor": "bottom", "xanchor": "right",
+                      "text": "measured limit ", "showarrow": False, "font": {"color": "#d62f2f"}}],
         xaxis={"title": {"text": "% of the measured limit"}, "range": [0, 1.06 * most]},
         yaxis={"tickvals": positions, "ticktext": names, "automargin": True},
     )  # fmt: skip

@@ -9,7 +9,14 @@ from orchestrator.page.charts import style
 from orchestrator.texts import Row, milliseconds, speed
 
 LINES = 30  # more are a tangle
-WHO = ("engine", "variant", "model", "device", "machine", "isolation")  # runs that differ in the shape alone may be merged
+WHO = (
+    "engine",
+    "variant",
+    "model",
+    "device",
+    "machine",
+    "isolation",
+)  # runs that differ in the shape alone may be merged
 
 
 def latency_over_context(summary: dict[str, Any]) -> style.Figure | None:

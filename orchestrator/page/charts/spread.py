@@ -32,7 +32,7 @@ def step_times(summary: dict[str, Any]) -> style.Figure | None:
         ]  # fmt: skip
     return style.figure(
         "Step times", data, note, height=140 + 28 * len(rows),
-        xaxis=style.axis("step, ms", [x for trace in data for x in trace.get("x", [])]),
+        xaxis=style.axis("step, ms", [x for trace in data for x in trace.get("x", [])], span=5),
         yaxis={"tickvals": list(range(len(rows))), "ticktext": names, "automargin": True},
     )  # fmt: skip
 

@@ -65,19 +65,19 @@ def thinned(rows: list[Row], kept: list[Row], limit: int = POINTS) -> tuple[list
     return taken, f"{len(rows)} rows are too many to draw: every {stride}th and the front are shown; the table has all."
 
 
-def axis(title: str, values: list[float], **more: Any) -> dict[str, Any]:
-    """A linear axis, or a logarithmic one where the values span more than a factor of 30."""
+def axis(title: str, values: list[float], span: float = 30, **more: Any) -> dict[str, Any]:
+    """A linear axis, or a logarithmic one where the values span more than a factor of `span`."""
     positive = [value for value in values if value > 0]
-    wide = len(positive) == len(values) and positive and max(positive) > 30 * min(positive)
-    return {"title": {"text": title}, **({"type": "log", "dtick": 1} if wide else {"type": "linear"}), **more}
+    wide = len(positive) == len(values) and positive and max(positive) > span * min(positive)
+    return {"title": {"text": title}, "type": "log" if wide else "linear", "exponentformat": "none", **more}
 
 
 def figure(title: str, data: list[dict[str, Any]], note: str | None = None, **layout: Any) -> Figure:
     """A figure with what all have in common; `note` is a sentence that belongs to what is shown."""
     heading = {"text": title, **({"subtitle": {"text": note}} if note else {})}
     return {"data": rounded(data), "layout": {
-        "title": heading, "hovermode": "closest", "margin": {"l": 60, "r": 20, "t": 70 if note else 50, "b": 50},
-        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top"}, **rounded(layout),
+        "title": heading, "hovermode": "closest", "margin": {"l": 60, "r": 20, "t": 90 if note else 70, "b": 50},
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}, **rounded(layout),
     }}  # fmt: skip
 
 
@@ -97,6 +97,6 @@ def legend_of_symbols(rows: list[Row]) -> list[dict[str, Any]]:
         return []
     return [
         {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "name": precision, "hoverinfo": "skip",
-         "marker": {"symbol": symbol(precision), "color": "#8b93a5", "size": 9}, "legendgroup": "precision"}
+         "marker": {"symbol": symbol(precision), "color": "#8b93a5", "size": 9}}
         for precision in known
     ]  # fmt: skip
