@@ -33,12 +33,13 @@ TABLES = f"""
 CREATE TABLE meta (store_schema INTEGER, summary_schema INTEGER);
 INSERT INTO meta VALUES ({SCHEMA}, {SUMMARY_SCHEMA});
 CREATE TABLE runs (number INTEGER, run_id VARCHAR, journal VARCHAR, records INTEGER,
-    added TIMESTAMP DEFAULT (now() AT TIME ZONE 'UTC'), started TIMESTAMP, machine VARCHAR, device VARCHAR, device_name VARCHAR, profile VARCHAR, directory VARCHAR,
-    head JSON, PRIMARY KEY (run_id, journal));
+    added TIMESTAMP DEFAULT (now() AT TIME ZONE 'UTC'), started TIMESTAMP, machine VARCHAR, device VARCHAR,
+    device_name VARCHAR, profile VARCHAR, directory VARCHAR, head JSON, PRIMARY KEY (run_id, journal));
 CREATE TABLE rows (run_id VARCHAR, journal VARCHAR, position INTEGER, started TIMESTAMP,
     {", ".join(f"{name} VARCHAR" for name in TEXTS)}, {", ".join(f"{name} INTEGER" for name in COUNTS)},
     {", ".join(f"{name.replace('.', '_')} DOUBLE" for name in (*NUMBERS, *NESTED))}, "row" JSON);
-CREATE VIEW current AS SELECT * FROM runs QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY records DESC) = 1;
+CREATE VIEW current AS SELECT * FROM runs
+    QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY records DESC, number DESC) = 1;
 CREATE VIEW latest AS SELECT rows.* FROM rows SEMI JOIN current USING (run_id, journal);
 """
 
@@ -159,8 +160,8 @@ def _insert(connection: Any, key: tuple[str, str, int], part: Part) -> None:
     )
     device = run.get("device") or {}
     connection.execute(
-        "INSERT INTO runs (number, run_id, journal, records, started, machine, device, device_name, profile, directory, "
-        "head) VALUES ((SELECT count(*) FROM runs), ?, ?, ?, TRY_CAST(? AS TIMESTAMP), ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO runs (number, run_id, journal, records, started, machine, device, device_name, profile, "
+        "directory, head) VALUES ((SELECT count(*) FROM runs), ?, ?, ?, TRY_CAST(? AS TIMESTAMP), ?, ?, ?, ?, ?, ?)",
         [*key, run.get("started"), run.get("hostname"), device.get("kind"), device.get("name"), run.get("profile"),
          run.get("directory"), head],
     )  # fmt: skip
