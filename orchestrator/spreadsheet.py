@@ -13,7 +13,11 @@ def csv_text(frame: pd.DataFrame) -> str:
     The rule is OWASP's (https://owasp.org/www-community/attacks/CSV_Injection); numbers and a lone dash stay as they
     are.
     """
-    return frame.rename(columns=_safe).map(_safe).to_csv(index=False)
+
+    def safe(column: pd.Series) -> pd.Series:
+        return column if pd.api.types.is_numeric_dtype(column) else column.map(_safe)
+
+    return frame.rename(columns=_safe).apply(safe).to_csv(index=False)
 
 
 def _safe(value: object) -> object:

@@ -69,11 +69,13 @@ def precisions(rows: list[Row], asked: str | None = None) -> pd.DataFrame:
     Without `asked` the baseline of an engine is its own most precise variant.
     """
     keys, lines, ok = telling(rows), [], [row for row in rows if row["outcome"] == "ok" and row["decode_tps"]]
-    settings_of: dict[tuple, list[Row]] = {}
-    for row in ok:
-        settings_of.setdefault(_setting(row), []).append(row)
-    for row in sorted(ok, key=lambda row: (contender(row, keys), PRECISIONS.index(row["precision"]))):
-        base = _own_baseline(row, settings_of[_setting(row)], asked)
+    ordered = sorted(ok, key=lambda row: (contender(row, keys), PRECISIONS.index(row["precision"])))
+    bases: dict[tuple, Row] = {}
+    for row in ordered:
+        if asked is None or _name(row) == asked:
+            bases.setdefault(_setting(row, asked), row)
+    for row in ordered:
+        base = bases.get(_setting(row, asked))
         lines.append([
             contender(row, keys), row["precision"], row["variant"], speed(row), *_speed_up(row, base),
             _memory_text(row), _memory_share(row, base),
@@ -127,16 +129,10 @@ def _name(row: Row) -> str:
     return f"{row['engine']}:{row['variant']}"
 
 
-def _setting(row: Row) -> tuple[Any, ...]:
-    """What must be the same for two rows to have been measured side by side."""
-    return tuple(row.get(key) for key in ("run_id", "source", "machine", "device", "isolation"))
-
-
-def _own_baseline(row: Row, rows: list[Row], asked: str | None) -> Row | None:
-    if asked is not None:
-        return next((each for each in rows if _name(each) == asked), None)
-    own = [each for each in rows if each["engine"] == row["engine"]]
-    return min(own, key=lambda each: PRECISIONS.index(each["precision"]))
+def _setting(row: Row, asked: str | None) -> tuple[Any, ...]:
+    """What must be the same for two rows to have been measured side by side, and, without `asked`, the engine too."""
+    keys = ("run_id", "source", "machine", "device", "isolation", *(() if asked else ("engine",)))
+    return tuple(row.get(key) for key in keys)
 
 
 def _speed_up(row: Row, base: Row | None) -> tuple[str, str]:
@@ -171,7 +167,8 @@ def _memory_share(row: Row, base: Row | None) -> str:
 
 
 def _place(row: Row, with_device: bool) -> str:
-    return f"{row['machine']} · {row['device']}" if with_device else str(row["machine"])
+    name = f"{row['machine']} · {row['device']}" if with_device else str(row["machine"])
+    return f"{name} (machine)" if name in ("Engine", "Variant") else name  # a column's name stands for one column
 
 
 def _together(rows: list[Row], text: Callable[[Row], str] = speed) -> str:
