@@ -37,7 +37,7 @@ def look(browser, tmp_path):
         page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         path = document.write(tmp_path, summary)
         page.goto(path.as_uri())
-        page.wait_for_function("performance.getEntriesByName('table-drawn').length")
+        page.wait_for_selector("#rows tbody tr")
         return page
 
     yield opened

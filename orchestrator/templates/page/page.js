@@ -22,7 +22,7 @@ function applyTheme() {
   root.classList.toggle("dark", isDark());
   root.classList.toggle("light", !isDark());
   byId("theme").setAttribute("aria-pressed", String(isDark()));
-  for (const box of document.querySelectorAll(".plot.drawn")) Plotly.relayout(box, themeOf(box));
+  for (const box of document.querySelectorAll(".plot.drawn")) applyThemeTo(box);
 }
 byId("theme").addEventListener("click", () => {
   remembered.chosen = isDark() ? "light" : "dark";
@@ -68,15 +68,15 @@ function written(kind, outcome) {
   return (value, type, row) => {
     if (value === null || value === undefined) {
       if (type === "display") return kind === "speed" && row[outcome] !== "ok" ? `<b class="word ${row[outcome] === "unsupported" ? "unsupported" : ""}">${escaped(row[outcome])}</b>` : "–";
-      return isText(kind) ? "" : null;
+      return isText(kind) || type === "export" ? "" : null;
     }
     if (type === "display") return WRITE[kind](value);
     if (kind === "interval" || kind === "speed") {
       if (type === "export") return value[1] === null ? value[0] : `${value[0]} [${value[1]}, ${value[2]}]`;
       return type === "filter" ? number(value[0]) : value[0];
     }
-    if (kind === "flags") return value.join(" ");
-    return value;
+    const plain = kind === "flags" ? value.join(" ") : value;
+    return type === "filter" && isText(kind) ? escaped(plain) : plain; // the search decodes it, as markup
   };
 }
 
@@ -97,6 +97,7 @@ function filters(table, columns, rows) {
       const fits = column.kind === "flags" ? (text) => text.split(" ").includes(wanted) : (text) => text === wanted;
       table.column(index + 1).search.fixed("choice", wanted === "" ? "" : fits).draw();
     });
+    select.setAttribute("aria-label", `Filter: ${column.title}`);
     byId("filters").append(element("label", {}, column.title, select));
   });
 }
@@ -134,7 +135,10 @@ async function drawTable() {
     layout: {
       topStart: { buttons: [
         { extend: "colvis", text: "Columns", columns: ":gt(0)" },
-        { extend: "csv", text: "CSV of these rows", exportOptions: { columns: ":visible:gt(0)", orthogonal: "export" } },
+        {
+          extend: "csv", text: "CSV of these rows", filename: "rows",
+          exportOptions: { columns: ":visible:gt(0)", orthogonal: "export", escapeExcelFormula: true },
+        },
       ] },
       topEnd: { search: { placeholder: "engine, variant, flag …" } },
       bottomStart: ["pageLength", "info"],
@@ -171,6 +175,11 @@ function themeOf(box) {
   }
   return changes;
 }
+async function applyThemeTo(box) {
+  const theme = isDark() ? "dark" : "light";
+  await Plotly.relayout(box, themeOf(box));
+  box.dataset.theme = theme;
+}
 function fitted(layout) {
   const { title, ...rest } = layout; // the page has it as a heading
   rest.margin = { ...rest.margin, t: 30, l: narrow() ? 45 : 65, r: narrow() ? 8 : 20 };
@@ -195,7 +204,7 @@ async function drawChart(box) {
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
   });
   box.classList.add("drawn");
-  await Plotly.relayout(box, themeOf(box));
+  await applyThemeTo(box);
 }
 const watcher = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
