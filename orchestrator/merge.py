@@ -11,8 +11,15 @@ import pandas as pd
 
 from orchestrator import journal, report, store
 from orchestrator.errors import UserError
+from orchestrator.metrics import METRICS, BadSamples
 from orchestrator.summarise import SCHEMA, summarise
+from orchestrator.texts import one_line
 
+NEEDED = {  # of a row, for any command that reads it
+    "engine", "title", "engine_version", "variant", "precision", "model", "device", "machine", "isolation",
+    "batch_size", "prompt_tokens", "new_tokens", "workload", "outcome", "reason", "launches", "flags", "caveat",
+    *METRICS,
+}  # fmt: skip
 ALIKE = ["model", "batch_size", "prompt_tokens", "new_tokens"]
 
 
@@ -21,7 +28,13 @@ def load(path: Path) -> dict[str, Any]:
     if path.is_file():
         return store.load(path)
     if (path / journal.NAME).is_file():
-        return summarise(path)
+        try:
+            return summarise(path)
+        except (OSError, ValueError, KeyError, TypeError, BadSamples) as error:
+            raise UserError(
+                f"{path}: what a launch left is missing or damaged ({type(error).__name__}: "
+                f"{one_line(error)}): restore it, or measure into another --out"
+            ) from error
     file = path / report.SUMMARY
     if not file.is_file():
         raise UserError(
@@ -38,8 +51,10 @@ def load(path: Path) -> dict[str, Any]:
             f"{file} has schema {schema!r}, this suite reads schema {SCHEMA}: read it with the version of the suite "
             "that wrote it, or `merge` the runs anew"
         )
-    if not isinstance(summary.get("rows"), list) or not isinstance(summary.get("run"), dict):
-        raise UserError(f"{file} has no run or no rows: make it anew from the runs with `merge`")
+    rows = summary.get("rows")
+    known = isinstance(rows, list) and all(isinstance(row, dict) and row.keys() >= NEEDED for row in rows)
+    if not known or not isinstance(summary.get("run"), dict):
+        raise UserError(f"{file} is damaged: its run, rows, or what they need, are missing; restore it, or merge anew")
     return summary
 
 
