@@ -54,7 +54,7 @@ def load(path: Path) -> dict[str, Any]:
     rows = summary.get("rows")
     known = isinstance(rows, list) and all(isinstance(row, dict) and row.keys() >= NEEDED for row in rows)
     if not known or not isinstance(summary.get("run"), dict):
-        raise UserError(f"{file} is damaged: its run, rows, or what they need, are missing; restore it, or merge anew")
+        raise UserError(f"{file} is damaged: rows, or what they need, are missing; restore it, or merge anew")
     return summary
 
 

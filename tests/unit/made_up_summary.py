@@ -43,6 +43,8 @@ def row(engine="alpha", precision="float32", seed=0, launches=5, **changes):
         "decode_tps": metric(steps * batch**0.8, rng, launches), "prefill_tps": metric(batch * prompt / ttft, rng),
         "e2e_tps": metric(0.9 * steps * batch**0.8, rng), "ttft_s": metric(ttft, rng), "itl_s": metric(step, rng),
         "itl_quantiles": {"count": 1905, "shares": [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1], "seconds": quantiles},
+        "each_launch": {"peak_host_mib": [], "peak_mapped_file_mib": [], "peak_device_mib": [],
+                        "energy_j_per_token": []},
         "itl_p90_s": step * 1.04, "itl_p99_s": step * 1.2, "load_s": rng.uniform(0.3, 6), "first_generate_s": 0.3,
         "weights_mib": weights / 2**20, "kv_mib": 24.0, "peak_host_mib": weights / 2**20 + rng.uniform(150, 700),
         "peak_mapped_file_mib": 60.0, "kv_needed_mib": 12.0, "peak_device_mib": None, "peak_device_source": None,
@@ -59,7 +61,7 @@ def row(engine="alpha", precision="float32", seed=0, launches=5, **changes):
         "image": f"llm-bench/{engine}:0123456789ab", "image_id": "sha256:" + "1f" * 32,
         "artefact": None if precision == "float32" else f"{engine}-{precision}-0123456789abcdef",
         "reproduce": f"launches/{engine}-{precision}-1/reproduce.sh",
-        "reproduce_commands": "#!/bin/sh\necho again\n",
+        "reproduce_commands": "#!/bin/sh\necho again\n", "run_id": "0123456789abcdef",
     }  # fmt: skip
     return {**made, **changes}
 

@@ -153,7 +153,7 @@ def test_a_cell_that_never_got_a_workload_hinders_nobody(tmp_path, two):
 @pytest.mark.parametrize(("content", "message"), [
     (None, "holds neither journal.jsonl nor summary.json"), ("{", "is not valid JSON"), ("[]", "has schema None"),
     (json.dumps({"schema": 99}), "has schema 99, this suite reads schema 1"),
-    (json.dumps({"schema": 1}), "is damaged: its run, rows"),
+    (json.dumps({"schema": 1}), "is damaged: rows, or what they need"),
 ])  # fmt: skip
 def test_what_is_no_results_directory(tmp_path, content, message):
     if content is not None:
