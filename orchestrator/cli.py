@@ -67,8 +67,8 @@ class DefaultToRun(click.Group):
 def cli() -> None:
     """Measure LLM inference engines, each in its own container, and merge what they did.
 
-    Without a command: `run`. Exit codes: 0 all cells ok or unsupported, 1 a cell failed, 2 usage, 75 device busy,
-    130 interrupted.
+    Without a command: `run`. Exit codes: 0 all cells ok or unsupported, 1 a cell failed, 2 usage, 3 a regression was
+    shown (compare), 4 nothing meets the constraints (choose), 75 device busy, 130 interrupted.
 
     \b
     ./benchmark.sh                                      PyTorch and llama.cpp on the bundled model, in minutes

@@ -15,6 +15,7 @@ from orchestrator.recorded import ENERGY, recorded
 
 SCHEMA = 1
 QUALITY_UNKNOWN = dict.fromkeys(("tokens", "kl", "kl_p99", "top1", "perplexity", "reference_perplexity"))
+EACH_LAUNCH = ("peak_host_mib", "peak_mapped_file_mib", "peak_device_mib", "energy_j_per_token")  # in `blocks`' order
 DRIFT = 0.05  # of the speed from the first block to the last, where every block goes the same way
 
 
@@ -138,6 +139,7 @@ def _row(
         "peak_device_source": first.get("peak_device_source"),
         **{name: _median(measured, name) for name in ENERGY},
         "energy_validity": first.get("energy_validity"),
+        "each_launch": {name: [launch[name] for launch in measured] for name in EACH_LAUNCH},
         "mbu": _median(measured, "mbu"),
         "bandwidth_gbs": _median(measured, "bandwidth_gbs"),
         "step_bytes": first.get("reads"),
