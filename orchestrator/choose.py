@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator import labels, merge, stats, tables
+from orchestrator import labels, stats, tables
 from orchestrator.errors import UserError
+from orchestrator.pairing import rows_of, side_by_side
 from orchestrator.quantities import QUANTITIES, Limit, Quantity, as_json
 from orchestrator.suggest import unknown
 from orchestrator.texts import Row, first_line, notes
@@ -77,10 +78,7 @@ def choose(
 
 
 def _rows(directories: list[Path]) -> list[Row]:
-    rows = []
-    for directory in directories:
-        found = merge.load(directory)["rows"]
-        rows += [{**row, "source": row.get("source", str(directory))} for row in found]
+    rows = [row for directory in directories for row in rows_of(directory)]
     if not rows:
         raise UserError(f"{', '.join(map(str, directories))}: no row; name a directory in which something was measured")
     return rows
@@ -271,11 +269,6 @@ def _not_apart(pick: Row, row: Row, objective: Quantity) -> str | None:
     if ours.low <= theirs.high and theirs.low <= ours.high:
         return "the intervals overlap"
     return None
-
-
-def side_by_side(one: Row, other: Row) -> bool:
-    """Whether two rows stem from one run, so that their launches of a block were made at about the same time."""
-    return all(one.get(key) == other.get(key) for key in ("source", "machine", "device"))
 
 
 # -- when little or nothing is left ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator import audit, choose, choose_text, engines, matrix, merge, outcomes, report
+from orchestrator import audit, choose, choose_text, compare, compare_text, engines, matrix, merge, outcomes, report
 from orchestrator.errors import UserError
 from orchestrator.plan import split
 from orchestrator.quantities import QUANTITIES
@@ -130,4 +130,56 @@ def _parameter_name(option: str) -> str:
     return option.removeprefix("--").replace("-", "_")
 
 
-COMMANDS = (audit_command, report_command, merge_command, choose_command)
+def _share(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return QUANTITIES["top1"].parse(text).value
+    except ValueError as error:
+        raise click.BadParameter("expected a share, for example 5% or 0.05") from error
+
+
+@click.command("compare")
+@click.argument("directories", metavar="BEFORE [AFTER]", nargs=-1, required=True,
+                type=click.Path(path_type=Path, exists=True, file_okay=False))  # fmt: skip
+@click.option("--metric", type=click.Choice(compare.METRICS), default="decode_tps", show_default=True)
+@click.option("--before", metavar="ENGINE[:VARIANT][@VERSION]", help="only these rows of the first directory")
+@click.option("--after", metavar="ENGINE[:VARIANT][@VERSION]", help="only these rows of the last directory")
+@click.option("--anchor", metavar="ENGINE[:VARIANT]", help="the unchanged row of both runs that shows the machine's "
+              "drift  [default: found by its image]")  # fmt: skip
+@click.option("--no-anchor", is_flag=True, help="accept that drift of the machine is part of every ratio")
+@click.option("--fail-on-regression", metavar="5%", callback=_share,
+              help="exit code 3 where a row is shown to be worse by more than that, or ends in a failure")  # fmt: skip
+@click.option(
+    "--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True
+)  # fmt: skip
+def compare_command(directories, metric, before, after, anchor, no_anchor, fail_on_regression, form) -> int:
+    """Say whether results have become faster or slower, row by row.
+
+    Two results directories, or one that holds an engine in two versions (merged runs) or, with --before and --after,
+    two engines of one run. Rows of one run are compared block by block. Rows of two runs need an anchor: an engine
+    measured in both whose software is the same, by which the drift of the machine is taken out.
+
+    Verdicts: faster, slower (of memory and energy: smaller, larger), no difference shown, cannot tell, not comparable.
+    Exit code 3 with --fail-on-regression only where the whole interval lies beyond it.
+
+    \b
+    ./benchmark.sh compare results/before results/after
+    ./benchmark.sh compare results/before results/after --fail-on-regression 5% --format markdown
+    ./benchmark.sh compare results/one --before alpha:q8 --after beta:q8 --metric ttft
+    """
+    if anchor and no_anchor:
+        raise UserError("--anchor and --no-anchor contradict each other: leave one away")
+    question = compare.Question(metric, before, after, anchor, no_anchor, fail_on_regression)
+    barred = {engine.name for engine in engines.discover().values() if engine.test_only}
+    found = compare.compare(list(directories), question, barred)
+    texts = {
+        "json": lambda: json.dumps(found, indent=1),
+        "markdown": lambda: compare_text.as_markdown(found).rstrip("\n"),
+        "table": lambda: compare_text.render(found),
+    }
+    click.echo(texts[form]())
+    return outcomes.EXIT_REGRESSION if found["regressions"] else outcomes.EXIT_OK
+
+
+COMMANDS = (audit_command, report_command, merge_command, choose_command, compare_command)

@@ -43,6 +43,8 @@ class Quantity:
     meaning: str
     read: Callable[[Row], Reading]
     example: str
+    words: tuple[str, str] = ("faster", "slower")  # of a row that is better, and of one that is worse
+    drifts: bool = True  # with the speed of the machine
 
     def parse(self, text: str) -> Limit:
         """A limit as the user wrote it: "16GB", "200ms", "99%". Raises ValueError saying what is expected."""
@@ -165,9 +167,10 @@ _ALL = (
     Quantity("itl", "ITL", "s", TIMES, False, "median time between tokens", _speed("itl_s"), "20ms"),
     Quantity("memory", "peak memory", "MiB", SIZES, False,
              "largest peak of any launch, weights and KV cache included: device memory on an accelerator; on a CPU the "
-             "process tree's own memory plus the files that it maps", _memory, "16GB"),
+             "process tree's own memory plus the files that it maps",
+             _memory, "16GB", ("smaller", "larger"), drifts=False),
     Quantity("energy", "energy", "J/token", {"": 1.0, "J": 1.0, "mJ": 1e-3, "J/token": 1.0}, False,
-             "joules per token as the counter reads them, idle power included", _energy, "0.5J"),
+             "joules per token as the counter reads them, idle power included", _energy, "0.5J", ("smaller", "larger")),
     Quantity("kl", "KL", "nats", {"": 1.0, "nats": 1.0}, False,
              "mean divergence of the predictions from the float32 reference", _quality("kl"), "0.01"),
     Quantity("top1", "top-1", "", {"": 1.0, "%": 0.01}, True,
