@@ -35,17 +35,30 @@ class Anchor:
 
 
 class Anchors:
-    """The anchors of two sets of rows; `find` gives a pair its own."""
+    """The anchors of the pairs of two runs; `find` gives a pair its own."""
 
     def __init__(
-        self, before: list[Row], after: list[Row], quantity: Quantity, named: Selector | None, barred: set[str]
+        self,
+        wanting: list[Pair],
+        before: list[Row],
+        after: list[Row],
+        quantity: Quantity,
+        named: Selector | None,
+        barred: set[str],
     ):
-        """`barred` engines are never found automatically: a contender that sleeps stands still on any machine.
+        """`before` and `after` are all rows there are, also those that are not compared.
 
-        Raises UserError where `named` is no row of both sets that can be an anchor.
+        `barred` engines are never found automatically: a contender that sleeps stands still on any machine. Raises
+        UserError where `named` is no row of both sets that can be an anchor.
         """
-        self._quantity = quantity
-        candidates = [pair for pair in pairs(before, after) if pair.comparable and not pair.side_by_side]
+        beside_before, beside_after = _by_run(before), _by_run(after)
+        places = {_place(pair) for pair in wanting if pair.comparable and not pair.side_by_side}
+        candidates = [
+            pair
+            for earlier, later in sorted(places)
+            for pair in pairs(beside_before[earlier], beside_after[later])
+            if pair.comparable
+        ]
         if named is None:
             candidates = [p for p in candidates if p.same_software and p.either["engine"] not in barred]
         else:
@@ -84,8 +97,19 @@ def launches(row: Row, quantity: Quantity) -> dict[int, float]:
     return found if all(value > 0 for value in found.values()) else {}
 
 
-def _place(pair: Pair) -> tuple:
-    return tuple((pair.before.get(key), pair.after.get(key)) for key in PLACE)
+def _place(pair: Pair) -> tuple[tuple, tuple]:
+    return _run(pair.before), _run(pair.after)
+
+
+def _run(row: Row) -> tuple:
+    return tuple(row.get(key) for key in PLACE)
+
+
+def _by_run(rows: list[Row]) -> dict[tuple, list[Row]]:
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_run(row), []).append(row)
+    return groups
 
 
 def _same_version(pair: Pair) -> bool:

@@ -60,7 +60,7 @@ def compare(directories: list[Path], question: Question, barred: set[str] = froz
     anchors = None
     if quantity.drifts and not question.no_anchor and not all(p.side_by_side for p in found if p.comparable):
         named = Selector.parse(question.anchor) if question.anchor else None
-        anchors = Anchors(before_all, after_all, quantity, named, barred)
+        anchors = Anchors(found, before_all, after_all, quantity, named, barred)
     elif question.anchor and not question.no_anchor:
         _refuse_needless_anchor(quantity)
     rows = [_judge(pair, quantity, anchors, question) for pair in found]
@@ -272,7 +272,7 @@ def _used_anchors(found: list[Pair], anchors: Anchors | None) -> list[dict[str, 
         if anchor is not None:
             used.setdefault(id(anchor), (anchor, pair))
     return [
-        {"name": _name(anchor), "title": tables.workload_title(anchor.pair.either),
+        {"name": _name(anchor), "work": tables.workload_title(anchor.pair.either),
          **labels.identity(anchor.pair.either), **_ratio(anchor.drift), "doubt": anchor.doubt}
         for anchor, _ in used.values()
     ]  # fmt: skip

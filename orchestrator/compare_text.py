@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from orchestrator import markdown
+from orchestrator import markdown, stats
 from orchestrator.compare import CANNOT_TELL, NO_ANCHOR, TOO_WIDE, UNANCHORED
 from orchestrator.quantities import QUANTITIES, Quantity
 from orchestrator.texts import one_line
@@ -17,9 +17,9 @@ from orchestrator.texts import one_line
 WIDTH = 100
 QUICK = "warning: a quick profile is not a measurement: compare runs of --profile standard or publish"
 REMEDIES = {
-    NO_ANCHOR: "no anchor: the runs were made at different times and nothing of the same software stands in both, so "
-    "that drift of the machine cannot be told from a change: measure an engine that did not change in both runs, name "
-    "one with --anchor, or accept the drift with --no-anchor",
+    NO_ANCHOR: "no anchor: the runs were made at different times and no engine of the same software stands in both "
+    "(a test contender counts only where it is named), so that drift of the machine cannot be told from a change: "
+    "measure an engine that did not change in both runs, name one with --anchor, or accept the drift with --no-anchor",
     TOO_WIDE: "where the interval is too wide take more launches (--launches), on a quieter machine",
 }
 ACCEPTED = "without an anchor, as asked: drift of the machine between the runs is part of every ratio"
@@ -130,9 +130,14 @@ def _remarks(found: dict[str, Any], quantity: Quantity) -> list[str]:
     for anchor in found["anchors"]:
         interval = f"[{anchor['low']:.3f}, {anchor['high']:.3f}], level {anchor['level']:.4f}"
         lines.append(
-            f"anchor {one_line(anchor['name'], 100)} ({one_line(anchor['title'], 90)}): {anchor['ratio']:.3f} "
+            f"anchor {one_line(anchor['name'], 100)} ({one_line(anchor['work'], 90)}): {anchor['ratio']:.3f} "
             f"{interval}: what moved it, the machine, is taken out of the other ratios"
         )
+        if abs(anchor["ratio"] - 1) > stats.WIDE:
+            lines.append(
+                f"the machine moved by {100 * (anchor['ratio'] - 1):+.0f} %: what hits engines unequally is not taken out; "
+                "repeat on a machine that stands still"
+            )
         if anchor["doubt"]:
             lines.append(f"doubt about the anchor: {anchor['doubt']}")
     whys = {row["why"] for row in rows}

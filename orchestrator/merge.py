@@ -16,7 +16,8 @@ from orchestrator.texts import one_line
 
 NEEDED = {  # of a row, for any command that reads it
     "engine", "title", "engine_version", "variant", "precision", "model", "device", "machine", "isolation",
-    "batch_size", "prompt_tokens", "new_tokens", "workload", "outcome", "reason", "launches", "flags", "caveat", *METRICS,
+    "batch_size", "prompt_tokens", "new_tokens", "workload", "outcome", "reason", "launches", "flags", "caveat",
+    *METRICS,
 }  # fmt: skip
 ALIKE = ["model", "batch_size", "prompt_tokens", "new_tokens"]
 
@@ -42,7 +43,7 @@ def load(directory: Path) -> dict[str, Any]:
     if schema != SCHEMA:
         raise UserError(f"{path} has schema {schema!r}, this suite reads schema {SCHEMA}")
     rows = summary.get("rows")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and NEEDED <= row.keys() for row in rows):
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= NEEDED for row in rows):
         raise UserError(f"{path} is damaged: rows, or what they need, are missing; restore it, or merge anew")
     return summary
 

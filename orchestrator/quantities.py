@@ -54,6 +54,8 @@ class Quantity:
         if found is None or name is None:
             raise ValueError(f"expected a number{self._units_hint()}, for example {self.example}")
         value = float(found[1]) * self.units[name]
+        if not math.isfinite(value):
+            raise ValueError(f"{text.strip()} is larger than any number of use here")
         if self.unit == "" and value > 1:
             raise ValueError("a share lies between 0 and 1: 0.99 or 99%")
         return Limit(value, name, text.strip())
