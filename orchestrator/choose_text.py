@@ -11,7 +11,7 @@ from orchestrator.quantities import QUANTITIES
 from orchestrator.texts import one_line
 
 WIDTH = 100
-NAMED = 20  # dominated rows that are named
+NAMED = 20  # rows that are listed where all rows of a fleet could be
 SIGNS = {"more": "at least", "less": "at most"}
 QUICK = "warning: the quick profile is not a measurement: use --profile standard for a choice to rely on"
 
@@ -86,9 +86,11 @@ def _pick(answer: dict[str, Any], objective) -> str:
     lines.append("  " + ", ".join(f"{QUANTITIES[key].title} {_short(pick['values'], key)}" for key in others))
     if pick["notes"]:
         lines.append(f"  note: {one_line(pick['notes'], 400)}")
-    for each in answer["alike"]:
+    for each in answer["alike"][:NAMED]:
         figure = objective.written(each["value"])
         lines.append(f"  cannot tell apart from {one_line(each['name'], 100)} at {figure} ({each['why']})")
+    if len(answer["alike"]) > NAMED:
+        lines.append(f"  nor from {len(answer['alike']) - NAMED} more: --format json lists them")
     if answer["admissible"] > 1 and not answer["alike"]:
         lines.append("  better than every other row that meets the limits")
         if objective.key == "kl":

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from orchestrator import markdown, stats
 from orchestrator.compare import CANNOT_TELL, NO_ANCHOR, TOO_WIDE, UNANCHORED
 from orchestrator.quantities import QUANTITIES, Quantity
-from orchestrator.texts import one_line
+from orchestrator.texts import NOTES, one_line
 
 WIDTH = 100
 QUICK = "warning: a quick profile is not a measurement: compare runs of --profile standard or publish"
@@ -135,8 +135,8 @@ def _remarks(found: dict[str, Any], quantity: Quantity) -> list[str]:
         )
         if abs(anchor["ratio"] - 1) > stats.WIDE:
             lines.append(
-                f"the machine moved by {100 * (anchor['ratio'] - 1):+.0f} %: what hits engines unequally is not taken out; "
-                "repeat on a machine that stands still"
+                f"the machine moved by {100 * (anchor['ratio'] - 1):+.0f} %: what hits engines unequally is not taken "
+                "out; repeat on a machine that stands still"
             )
         if anchor["doubt"]:
             lines.append(f"doubt about the anchor: {anchor['doubt']}")
@@ -152,14 +152,26 @@ def _remarks(found: dict[str, Any], quantity: Quantity) -> list[str]:
     ]
     if rows and all(row["same_software"] for row in rows if row["ratio"]) and found["anchors"]:
         lines.append("no engine's image differs: what differs is the machine or its state; --no-anchor compares that")
-    lines += _differences(rows)
+    lines += _differences(rows) + _flags(rows)
     levels = sorted({
         each["level"] for row in rows if (each := row["against_anchor"] or row["ratio"]) and each["level"]
     })  # fmt: skip
     if levels:
-        lines.append(f"intervals over launches, exact level {', '.join(f'{level:.4f}' for level in levels)}; a verdict "
-                     "of better or worse needs an interval without 1 and at least 2 %")  # fmt: skip
+        better, worse = quantity.words
+        lines.append(f"intervals over launches, exact level {', '.join(f'{level:.4f}' for level in levels)}; "
+                     f"{better} or {worse} needs an interval without 1 and a ratio at least 2 % off it")  # fmt: skip
     return lines
+
+
+def _flags(rows: list[dict[str, Any]]) -> list[str]:
+    """What was noted while a row was measured, once for all rows of which it was."""
+    noted: dict[str, list[str]] = {}
+    for row in rows:
+        for side in ("before", "after"):
+            for flag in (row[side] or {}).get("flags", []):
+                if flag in NOTES and flag != "not_a_measurement":
+                    noted.setdefault(flag, []).append(f"{row['name']} {side}")
+    return [f"note: {NOTES[flag]} ({_some(names)})" for flag, names in sorted(noted.items())]
 
 
 def _about_failing(found: dict[str, Any]) -> list[str]:
@@ -185,6 +197,10 @@ def _named(names: list[str]) -> str:
     return ", ".join(one_line(name, 100) for name in names)
 
 
+def _some(names: list[str]) -> str:
+    return _named(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 def _differences(rows: list[dict[str, Any]]) -> list[str]:
     """Keys in which the two sides differ, once for all rows that share a difference."""
     shared: dict[tuple[str, str, str], list[str]] = {}
@@ -193,7 +209,6 @@ def _differences(rows: list[dict[str, Any]]) -> list[str]:
             key = each["key"], one_line(each["before"], 60), one_line(each["after"], 60)
             shared.setdefault(key, []).append(row["name"])
     return [
-        f"{key.replace('_', ' ')} differs: {before} before, {after} after ({_named(names[:3])}"
-        f"{f' and {len(names) - 3} more' if len(names) > 3 else ''})"
+        f"{key.replace('_', ' ')} differs: {before} before, {after} after ({_some(names)})"
         for (key, before, after), names in shared.items()
     ]

@@ -337,6 +337,12 @@ def test_it_is_strict_json_and_tells_the_unit(chosen):
     assert set(only(found)["pick"]["values"]) == set(QUANTITIES)
 
 
+def test_a_fleet_that_cannot_be_told_apart_is_not_listed_whole(said):
+    _, text = said([row("alpha", f"v{i}", spread=STEADY[:1]) for i in range(60)])
+    assert text.count("cannot tell apart from") == 20
+    assert "nor from 39 more: --format json lists them" in text
+
+
 def test_many_rows(chosen):
     rows = [row("alpha", f"v{i}", 1 + i * 7919 % 10007, peak=float(1 + i * 104729 % 9973)) for i in range(2000)]
     _, found = chosen(rows)

@@ -322,6 +322,14 @@ def test_the_same_software_throughout_is_said(call, tmp_path):
     assert "Alpha float32 is slower though its software is the same" in said
 
 
+def test_what_was_noted_while_measuring_is_said(call, tmp_path):
+    one = directory(tmp_path / "a", [row("alpha", flags=["noisy_host"]), row("beta")])
+    two = directory(tmp_path / "b", [row("alpha", flags=["noisy_host"], **new()), row("beta")])
+    _, out, _ = call("compare", one, two)
+    noted = "note: others used this host's CPU: repeat on an idle machine (Alpha float32 before, Alpha float32 after)"
+    assert noted in " ".join(out.split())
+
+
 def test_a_machine_that_moved_far_is_doubted(call, tmp_path):
     one = directory(tmp_path / "a", [row("alpha"), row("beta")])
     two = directory(tmp_path / "b", [row("alpha", speed=80, **new()), row("beta", speed=80)])
