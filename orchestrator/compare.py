@@ -64,8 +64,8 @@ def compare(directories: list[Path], question: Question, barred: set[str] = froz
     elif question.anchor and not question.no_anchor:
         _refuse_needless_anchor(quantity)
     rows = [_judge(pair, quantity, anchors, question) for pair in found]
-    for row, name in zip(rows, labels.names([pair.either for pair in found]), strict=True):
-        row["name"] = name
+    for row, pair, name in zip(rows, found, labels.names([pair.either for pair in found]), strict=True):
+        row["name"] = name if _one_name(pair) else f"{pair.before['title']} {pair.before['variant']} → {name}"
     used = _used_anchors(found, anchors)
     return {
         "schema": 1,
@@ -121,6 +121,13 @@ def _refuse_needless_anchor(quantity: Quantity) -> None:
 def _names(rows: list[Row]) -> str:
     names = sorted({f"{row['engine']}:{row['variant']}" for row in rows})
     return ", ".join(names[:5]) + (" …" if len(names) > 5 else "") or "no row"
+
+
+def _one_name(pair: Pair) -> bool:
+    """Whether both sides, where there are two, are called the same."""
+    if pair.before is None or pair.after is None:
+        return True
+    return all(pair.before[key] == pair.after[key] for key in ("engine", "variant"))
 
 
 def _described(rows: list[Row]) -> dict[str, Any]:

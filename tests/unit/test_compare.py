@@ -190,6 +190,7 @@ def test_two_engines_of_one_run_pair_by_block(tmp_path):
     found = compare.compare([place], Question(before="alpha", after="beta"))
     (own,) = found["rows"]
     assert (own["method"], own["verdict"], own["ratio"]["low"]) == ("block by block", "faster", pytest.approx(1.1))
+    assert own["name"] == "Alpha float32 → Beta float32"
     assert own["ratio"]["level"] == 0.9375
 
 
