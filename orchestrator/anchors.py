@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator import stats
 from orchestrator.errors import UserError
 from orchestrator.pairing import RUN, Pair, Selector, pairs
-from orchestrator.quantities import Quantity
+from orchestrator.quantities import Quantity, launches
 from orchestrator.texts import Row
 
 PLACE = (*RUN, "workload")  # where and on what work an anchor stood beside a row
@@ -89,12 +89,6 @@ def relative(pair: Pair, anchor: Anchor, quantity: Quantity) -> dict[str, Any]:
         ours, theirs = launches(row, quantity), launches(beside, quantity)
         sides.append([ours[block] / theirs[block] for block in sorted(ours.keys() & theirs.keys())])
     return {**stats.unpaired(*sides), "launches": [len(sides[1]), len(sides[0])]}
-
-
-def launches(row: Row, quantity: Quantity) -> dict[int, float]:
-    """A row's launches by block; empty where one of them is no positive number, of which there is no ratio."""
-    found = quantity.read(row).launches or {}
-    return found if all(value > 0 for value in found.values()) else {}
 
 
 def _place(pair: Pair) -> tuple[tuple, tuple]:

@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator import labels, stats, tables
 from orchestrator.errors import UserError
 from orchestrator.pairing import rows_of, side_by_side
-from orchestrator.quantities import QUANTITIES, Limit, Quantity, as_json
+from orchestrator.quantities import QUANTITIES, Limit, Quantity, as_json, launches
 from orchestrator.suggest import unknown
 from orchestrator.texts import Row, first_line, notes
 
@@ -252,9 +252,10 @@ def _not_apart(pick: Row, row: Row, objective: Quantity) -> str | None:
     if objective.key in ("kl", "top1"):
         return None  # one examination on the same text: a figure without a spread
     if side_by_side(pick, row):
-        blocks = sorted((ours.launches or {}).keys() & (theirs.launches or {}).keys())
+        own, other = launches(pick, objective), launches(row, objective)
+        blocks = sorted(own.keys() & other.keys())
         if len(blocks) >= stats.MIN_LAUNCHES:
-            verdict = stats.paired([ours.launches[b] for b in blocks], [theirs.launches[b] for b in blocks])
+            verdict = stats.paired([own[b] for b in blocks], [other[b] for b in blocks])
             if verdict["verdict"] == ("faster" if objective.more_is_better else "slower"):
                 return None
             return (

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import labels, stats, tables
-from orchestrator.anchors import Anchor, Anchors, launches, relative
+from orchestrator.anchors import Anchor, Anchors, relative
 from orchestrator.errors import UserError
 from orchestrator.pairing import Pair, Selector, pairs, rows_of, selected, two_versions
-from orchestrator.quantities import QUANTITIES, Quantity, as_json
+from orchestrator.quantities import QUANTITIES, Quantity, as_json, launches
 from orchestrator.texts import Row, first_line
 
 METRICS = ("decode_tps", "prefill_tps", "e2e_tps", "ttft", "itl", "memory", "energy")

@@ -181,6 +181,12 @@ _ALL = (
 QUANTITIES: dict[str, Quantity] = {each.key: each for each in _ALL}
 
 
+def launches(row: Row, quantity: Quantity) -> dict[int, float]:
+    """A row's launches by block; empty where one of them is no positive number, of which there is no ratio."""
+    found = quantity.read(row).launches or {}
+    return found if all(value > 0 for value in found.values()) else {}
+
+
 def as_json(quantity: Quantity) -> dict[str, Any]:
     """What a program must know to read a value of it."""
     return {

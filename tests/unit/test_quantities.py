@@ -3,7 +3,7 @@
 import pytest
 from made_up_rows import failed, row
 
-from orchestrator.quantities import QUANTITIES
+from orchestrator.quantities import QUANTITIES, launches
 
 GB = 1e9 / 2**20
 
@@ -91,6 +91,13 @@ def test_a_launch_without_the_figure_leaves_no_values_by_block():
     each = {**whole["each_launch"], "energy_j_per_token": [1.0, None, 1.0, 1.0, 1.0]}
     energy = QUANTITIES["energy"].read(row(energy_j_per_token=1.0, each_launch=each))
     assert (energy.value, energy.low, energy.launches) == (1.0, None, {})
+
+
+def test_of_a_launch_that_reads_zero_there_is_no_ratio():
+    each = {"energy_j_per_token": [1.0, 0.0, 1.0, 1.0, 1.0]}
+    measured = row(energy_j_per_token=1.0, each_launch=each)
+    assert launches(measured, QUANTITIES["energy"]) == {}
+    assert len(launches(measured, QUANTITIES["itl"])) == 5
 
 
 def test_energy_of_five_launches_has_an_interval():
