@@ -166,6 +166,18 @@ def test_a_store_in_use_is_one_line(file, two):
     assert add(file, two[1]).added == 1
 
 
+def test_choose_and_compare_read_a_store(call, tmp_path):
+    files = []
+    for name in ("before", "after"):
+        directory = results(tmp_path / name, [A], 5)
+        files.append(tmp_path / f"{name}.duckdb")
+        add(files[-1], directory)
+    code, out, _ = call("choose", files[0])
+    assert code == 0 and "pick: Alpha float32" in out
+    code, out, errors = call("compare", *files, "--no-anchor")
+    assert (code, errors) == (0, []) and "no difference shown" in out
+
+
 def test_nothing_but_the_result_is_printed(file, two):
     """DuckDB's bindings leave no noise at exit."""
     for command in (["merge", *two, "--store", file], ["report", file, "--history"]):
