@@ -5,6 +5,7 @@
 #   ./test.sh tests/unit -k stats  pytest's own arguments
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+extra=test
 . "$here/orchestrator/environment.sh"
 cd "$here"
 exec .venv/bin/python -m pytest "$@"
