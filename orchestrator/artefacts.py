@@ -43,6 +43,13 @@ def key(engine: Engine, kind: str, variant: Variant, model: Model, made_for: str
     return digest.hexdigest()[:16]
 
 
+def identity(artefact: Path | None) -> dict[str, str] | None:
+    """What a verified artefact is: {"name", "digest"}; None where the engine loads the checkpoint itself."""
+    if artefact is None:
+        return None
+    return {"name": artefact.parent.name, "digest": manifest.digest(manifest.read(artefact))}
+
+
 def _converter(folders: Sequence[Path], kind: str) -> list[Path]:
     """All files of an engine's folders but those that only a launch, another device or a reader needs."""
     return [

@@ -41,7 +41,7 @@ VENDORS = ("nvidia", "amd", "apple", "geforce", "tesla", "instinct", "radeon", "
 LABELS = {
     4: "float32 fp32 f32",
     2: "float16 fp16 f16 half bfloat16 bf16",
-    1: "int8 i8 8bit fp8 fp8e4m3 fp8e5m2 q8 q80 llmint8 w8a8 w8a16 gptq8bit gptqint8",
+    1: "int8 i8 8bit fp8 float8 fp8e4m3 fp8e5m2 q8 q80 llmint8 w8a8 w8a16 gptq8bit gptqint8",
     0.75: "q6k",
     0.625: "q50 q51 q5k q5ks q5km",
     0.5: "int4 i4 4bit fp4 nf4 mxfp4 nvfp4 q4 q40 q41 q4k q4ks q4km awq awq4bit awqint4 gptq4bit gptqint4 w4a16 w4a8",

@@ -55,7 +55,11 @@ def real_engines() -> list[engines.Engine]:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def audit_command(file: Path, form: str) -> int:
-    """Judge a CSV of anyone's published speeds: which of them does the memory bandwidth forbid?"""
+    """Judge a CSV of anyone's published speeds: which of them does the memory bandwidth forbid?
+
+    \b
+    ./benchmark.sh audit docs/published/premai-2024-04.csv
+    """
     rows = audit.audit(file)
     click.echo(audit.as_json(rows) if form == "json" else audit.as_table(rows))
     return outcomes.EXIT_OK

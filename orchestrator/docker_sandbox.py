@@ -47,6 +47,9 @@ class DockerSandbox:
     def prepare(self, engine: Engine, kind: str) -> Image:
         return self._images.ensure(engine, kind, self._cpu_features)
 
+    def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> Image | None:
+        return self._images.recall(tag, image_id, recipe)
+
     def run(self, prepared: Image, task: Task) -> Ended:
         job = write_job(task, MODEL, ARTEFACT if task.artefact else None)
         if os.getuid() == 0:

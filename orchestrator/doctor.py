@@ -5,16 +5,17 @@ Nothing is changed and nothing is installed.
 
 from __future__ import annotations
 
-import os
-import sys
 import textwrap
 from collections.abc import Mapping
 from typing import TextIO
+
+from rich.text import Text
 
 from orchestrator import doctor_devices as devices
 from orchestrator import doctor_host as host
 from orchestrator.detection import detect
 from orchestrator.doctor_machine import NOTHING_TO_DO, STATUSES, Finding, Machine
+from orchestrator.terminal import WIDTH, console, plain
 
 __all__ = ["Finding", "Machine", "examine", "render"]
 
@@ -45,15 +46,13 @@ def examine(machine: Machine | None = None) -> list[Finding]:
     ]
 
 
-_COLOURS = {"ok": "32", "warn": "33", "fail": "31", "absent": "90"}
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "absent": "bright_black"}
 
 
 def render(
-    findings: list[Finding], stream: TextIO | None = None, env: Mapping[str, str] | None = None, width: int = 100
+    findings: list[Finding], stream: TextIO | None = None, env: Mapping[str, str] | None = None, width: int = WIDTH
 ) -> str:
     """The findings as text of at most `width` columns; coloured only where `stream` is a terminal that takes it."""
-    stream, env = stream or sys.stdout, os.environ if env is None else env
-    colour = stream.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
     margin = 8 + max((len(finding.check) for finding in findings), default=0) + 2
 
     def block(text: str, first: str) -> list[str]:
@@ -67,14 +66,17 @@ def render(
             break_long_words=False,
         )
 
-    lines = []
+    lines: list[Text] = []
     for finding in findings:
-        wrapped = block(finding.what, f"{finding.status:<8}{finding.check}".ljust(margin))
-        if colour:
-            head = wrapped[0]
-            wrapped[0] = f"\x1b[{_COLOURS[finding.status]}m{head[:8]}\x1b[0m{head[8:]}"
-        lines += wrapped
+        head, *rest = block(plain(finding.what), f"{finding.status:<8}{finding.check}".ljust(margin))
+        first = Text(head)
+        first.stylize(_STYLES[finding.status], 0, len(finding.status))
+        lines += [first, *map(Text, rest)]
         if finding.remedy and finding.remedy != NOTHING_TO_DO:
-            lines += block(finding.remedy, " " * margin + "-> ")
+            lines += map(Text, block(plain(finding.remedy), " " * margin + "-> "))
     counts = [f"{sum(f.status == status for f in findings)} {status}" for status in STATUSES]
-    return "\n".join([*lines, "", ", ".join(counts)])
+    lines += [Text(), Text(", ".join(counts))]
+    screen = console(stream, env, width)
+    with screen.capture() as printed:
+        screen.print(Text("\n").join(lines), soft_wrap=True)
+    return printed.get().rstrip("\n")

@@ -13,7 +13,7 @@ from orchestrator.errors import UserError
 from orchestrator.paths import ROOT
 from orchestrator.suggest import unknown
 
-PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")
+PRECISIONS = ("float32", "bfloat16", "float16", "float8", "int8", "int4")
 STATES = ("supported", "caveat", "planned", "unsupported")
 DEVICES = ("cpu", "cuda", "rocm", "metal")
 RUNNABLE = ("supported", "caveat")
@@ -55,6 +55,9 @@ class Variant:
     row_multiple: int | None
     default: bool
     devices: dict[str, Support]
+    column_multiple: int | None = None  # as row_multiple, of a matrix's outputs
+    requires: dict[str, int] = field(default_factory=dict)  # config.json's keys and what must divide their values
+    compute_capability: str | None = None  # of NVIDIA GPUs: ">=8.9" or "<10.0"
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,13 @@ class Engine:
             return own
         notes = [note for note in (entry.support.note, own.note) if note]
         return Support(entry.support.state, "; ".join(notes), own.link or entry.support.link)
+
+    def unverified(self, besides: str) -> list[str]:
+        """The kinds of device that the folder is complete for and that nobody has run it on, without `besides`."""
+        return [
+            kind for kind, entry in self.devices.items()
+            if entry.support.runs and entry.verified is False and kind != besides
+        ]  # fmt: skip
 
 
 def discover(root: Path = ROOT) -> dict[str, Engine]:
@@ -276,7 +286,10 @@ def _device(reader: _Reader, node: yaml.Node, kind: str) -> DeviceEntry:
 
 def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, DeviceEntry]) -> Variant:
     key = f"variants.{label}"
-    optional = ("scheme", "settings", "artefact", "row_multiple", "default")
+    optional = (
+        "scheme", "settings", "artefact", "row_multiple", "column_multiple", "requires", "compute_capability",
+        "default",
+    )  # fmt: skip
     found = reader.section(node, key, ("precision", "devices"), optional)
     support = {}
     for kind, entry in reader.items(found["devices"], f"{key}.devices").items():
@@ -285,8 +298,10 @@ def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, De
             raise reader.fail_key(found["devices"], kind, f"{key}.devices.{kind}", expected)
         support[kind] = _support(reader, entry, f"{key}.devices.{kind}")
 
-    def get(name: str, kind: type, default: Any) -> Any:
-        return reader.value(found[name], f"{key}.{name}", kind) if name in found else default
+    def get(name: str, kind: type, default: Any, pattern: str | None = None) -> Any:
+        return reader.value(found[name], f"{key}.{name}", kind, pattern=pattern) if name in found else default
+
+    required = reader.items(found["requires"], f"{key}.requires") if "requires" in found else {}
 
     return Variant(
         name=label,
@@ -295,6 +310,9 @@ def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, De
         settings=get("settings", dict, {}),
         artefact=get("artefact", str, None),
         row_multiple=get("row_multiple", int, None),
+        column_multiple=get("column_multiple", int, None),
+        requires={name: reader.value(value, f"{key}.requires.{name}", int) for name, value in required.items()},
+        compute_capability=get("compute_capability", str, None, r"(>=|<)\d+\.\d+"),
         default=get("default", bool, False),
         devices=support,
     )

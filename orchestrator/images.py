@@ -80,6 +80,10 @@ class Images:
             found = self._build(tag, f"{engine.folder.name}/Dockerfile", context_tar(files), arguments, engine.name)
         return Image(tag, found, tuple(recipe))
 
+    def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> Image | None:
+        """The image of this id if the daemon still has it, whatever the checkout holds by now."""
+        return Image(tag, image_id, recipe) if self._image_id(image_id) else None
+
     # -- the site layer and what is below it -------------------------------------------------------------------------
 
     def _base(self, reference: str) -> tuple[str, list[str]]:
@@ -141,7 +145,9 @@ class Images:
         ) as process:
             for line in process.stdout:
                 lines.append(line.rstrip())
-                self._progress.status(f"debootstrap {duration(time.monotonic() - started)}: {lines[-1]}")
+                spent = duration(time.monotonic() - started)
+                self._progress.status(f"  debootstrap {spent}: {lines[-1]}", "debootstrap")
+        self._progress.done("debootstrap")
         if process.returncode:
             raise CellError("build_failed", f"`{command}` failed:\n" + "\n".join(lines))
 
@@ -199,17 +205,18 @@ class Images:
                     lines.append(line.rstrip())
                     if line.startswith("Step "):
                         step = line.strip().removeprefix("Step ")
-                        self._progress.say(f"  {who}: step {step[:140]}")
+                        self._progress.status(f"  {who}: step {step[:140]}", who, keep=True)
                     else:
-                        self._progress.status(
-                            f"  {who}: step {step.split(' ')[0]}, {duration(time.monotonic() - started)}: {lines[-1]}"
-                        )
+                        spent = duration(time.monotonic() - started)
+                        self._progress.status(f"  {who}: step {step.split(' ')[0]}, {spent}: {lines[-1]}", who)
                 if "error" in event:
                     raise CellError(
                         "build_failed", f"{event['error'].strip()}; the last lines were:\n" + "\n".join(lines)
                     )
         except (APIError, OSError) as error:
             raise CellError("build_failed", f"docker build: {error}\n" + "\n".join(lines)) from error
+        finally:
+            self._progress.done(who)
         self._progress.say(f"  {who}: image built in {duration(time.monotonic() - started)}")
         return self._image_id(tag)
 

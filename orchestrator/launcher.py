@@ -25,6 +25,7 @@ STOPPING = ("load_failed", "engine_error", "oom_host", "oom_suspected", "oom_gpu
             "invalid_output", "no_result", "unsupported")  # fmt: skip
 """Outcomes after which further launches of the same cell would only repeat the failure."""
 NOISY_REPEATS = 2
+BAR = "launches"
 IDLE_S = 1.0  # of samples before a launch: what the device draws when nothing runs
 CPU_INTERVAL_S, GPU_INTERVAL_S = 0.5, 0.05  # a GPU's memory and power are sampled, of a CPU only clocks and counters
 
@@ -89,6 +90,7 @@ class Launcher:
                 continue
             left = f", about {duration(fmean(took) * (len(sequence) - number + 1))} left" if took else ""
             self._progress.say(f"{where}{left}")
+            self._progress.bar(number - 1, len(sequence), f"launches{left}", BAR)
             started = time.monotonic()
             verdict = self._repeated(launch)
             if verdict.outcome == "ok":

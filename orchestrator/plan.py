@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.engines import PRECISIONS, Engine, Support, Variant
 from orchestrator.errors import UserError
-from orchestrator.models.shapes import architecture_of
+from orchestrator.models.shapes import architecture_of, incomplete
 from orchestrator.suggest import unknown
 from orchestrator.weights import indivisible
 
@@ -103,8 +103,11 @@ def cells(engines: Sequence[Engine], precisions: str | None, names: str | None, 
     return found
 
 
-def unsupported(cell: Cell, kind: str, config: dict) -> Support | None:
-    """Why this cell cannot be measured on this kind of device with this model, None if it can."""
+def unsupported(cell: Cell, kind: str, config: dict, gpus: Sequence[dict] = ()) -> Support | None:
+    """Why this cell cannot be measured on this kind of device with this model, None if it can.
+
+    `config` is the model's config.json, `gpus` the device's GPUs (`compute_capability` "8.9" or None).
+    """
     support = cell.engine.support(cell.variant, kind)
     if not support.runs:
         return support
@@ -113,14 +116,45 @@ def unsupported(cell: Cell, kind: str, config: dict) -> Support | None:
         return architecture
     if cell.shape.batch_size > 1 and not cell.engine.capabilities["batch"]:
         return Support("unsupported", f"{cell.engine.title} runs batch size 1 only")
-    if cell.variant.row_multiple:
-        culprit = indivisible(config, cell.variant.row_multiple)
+    why = incomplete(config) or _misfit(cell.variant, config) or _other_gpu(cell.variant, gpus)
+    return Support("unsupported", why) if why else None
+
+
+def caveat(cell: Cell, config: dict) -> Support | None:
+    """What a reader has to know of this engine with this model's architecture; None where there is nothing."""
+    found = cell.engine.architectures.get(architecture_of(config))
+    return found if found and found.state == "caveat" else None
+
+
+def _misfit(variant: Variant, config: dict) -> str | None:
+    """The dimension of the model that the variant's scheme cannot take, in a sentence."""
+    for multiple, outputs in ((variant.row_multiple, False), (variant.column_multiple, True)):
+        culprit = indivisible(config, multiple, outputs) if multiple else None
         if culprit:
-            return Support(
-                "unsupported",
-                f"{cell.variant.scheme} needs weight rows divisible by {cell.variant.row_multiple}: {culprit}",
-            )
+            what = "numbers of weight rows" if outputs else "weight rows"
+            return f"{variant.scheme} needs {what} divisible by {multiple}: {culprit}"
+    for name, multiple in variant.requires.items():
+        if config.get(name) and config[name] % multiple:
+            return f"{variant.scheme} needs {name} divisible by {multiple}: {name} {config[name]}"
     return None
+
+
+def _other_gpu(variant: Variant, gpus: Sequence[dict]) -> str | None:
+    """The GPU whose compute capability the variant excludes, in a sentence; one that is not known is tried."""
+    wanted = variant.compute_capability
+    if wanted is None:
+        return None
+    least = wanted.startswith(">=")
+    bound = _version(wanted.lstrip("><="))
+    for gpu in gpus:
+        has = gpu.get("compute_capability")
+        if has and (_version(has) >= bound) is not least:
+            return f"{variant.scheme} needs a GPU of compute capability {wanted}: this one has {has}"
+    return None
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
 
 
 def order(planned: Sequence[Cell], launches: int, seed: int) -> list[tuple[int, Cell]]:

@@ -8,11 +8,13 @@ from typing import Any
 
 import jinja2
 import pandas as pd
-from tabulate import tabulate
+from rich import box
+from rich.table import Table
 
 from orchestrator import markdown, spreadsheet, tables, tables_relative, texts
 from orchestrator.models.store import write_atomically
 from orchestrator.page import document
+from orchestrator.terminal import console, text
 
 SUMMARY, CSV, REPORT = "summary.json", "summary.csv", "report.md"
 DETAILS_LIMIT = 60  # beyond, reproduction commands stay in the launches' own folders
@@ -121,24 +123,37 @@ def _unless_empty(found: pd.DataFrame) -> str | None:
 
 
 def terminal(summary: dict[str, Any]) -> str:
-    """The result for a terminal: one line a row, at most 100 columns; below it what a reader must know."""
-    heads = ["engine", "precision", "variant", "decode tok/s", "TTFT ms", "weights MiB", "peak MiB"]
-    parts = []
-    for rows in tables.by_workload(summary["rows"]).values():
-        keys = tables.telling(rows)
-        lines = [
-            [
-                tables.contender(row, keys), row["precision"], row["variant"], texts.speed(row),
-                texts.milliseconds(row["ttft_s"]), texts.number(row["weights_mib"]),
-                texts.number(row["peak_host_mib"]),
-            ]
-            for row in rows
+    """The result for a terminal: one line a row, at most 100 columns; below it what a reader must know.
+
+    Coloured where stdout is a terminal that takes it. What engines and models are named is shown as plain text.
+    """
+    screen = console()
+    with screen.capture() as printed:
+        for rows in tables.by_workload(summary["rows"]).values():
+            screen.print(text(tables.workload_title(rows[0]), "bold"))
+            screen.print(_speeds(rows))
+        for flag in sorted({flag for row in summary["rows"] for flag in row["flags"]}):
+            if flag in texts.NOTES:
+                screen.print(text(f"note: {texts.NOTES[flag]}", "yellow"))
+        for row in summary["rows"]:
+            if row["outcome"] not in ("ok", "unsupported"):
+                reason = f"{row['engine']} {row['variant']}: {row['outcome']}: {texts.first_line(row['reason'])}"
+                screen.print(text(reason[:200], "red"))
+    return "\n".join(line.rstrip() for line in printed.get().rstrip().split("\n"))
+
+
+def _speeds(rows: list[dict[str, Any]]) -> Table:
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for head, width in (("engine", 22), ("precision", 9), ("variant", 16)):
+        shown.add_column(head, max_width=width, overflow="fold")
+    for head in ("decode tok/s", "TTFT ms", "weights MiB", "peak MiB"):
+        shown.add_column(head, justify="right", overflow="fold")
+    keys = tables.telling(rows)
+    for row in rows:
+        style = {"ok": "", "unsupported": "bright_black"}.get(row["outcome"], "red")
+        cells = [
+            tables.contender(row, keys), row["precision"], row["variant"], texts.speed(row),
+            texts.milliseconds(row["ttft_s"]), texts.number(row["weights_mib"]), texts.number(row["peak_host_mib"]),
         ]  # fmt: skip
-        body = tabulate(lines, heads, disable_numparse=True, maxcolwidths=[20, None, 14, 24])
-        parts.append(f"{tables.workload_title(rows[0])}\n{body}\n")
-    flags = {flag for row in summary["rows"] for flag in row["flags"]}
-    parts += [f"note: {texts.NOTES[flag]}" for flag in sorted(flags) if flag in texts.NOTES]
-    for row in summary["rows"]:
-        if row["outcome"] not in ("ok", "unsupported"):
-            parts.append(f"{row['engine']} {row['variant']}: {row['outcome']}: {texts.first_line(row['reason'])}"[:200])
-    return "\n".join(parts)
+        shown.add_row(*(text(cell, style) for cell in cells))
+    return shown

@@ -43,6 +43,8 @@ def described(request: Request, cells: list[plan.Cell], isolation: str) -> dict[
         "launches": request.launches,
         "repetitions": request.repetitions,
         "threads": request.threads,
+        "prompt": request.prompt,
+        "wall_s": request.wall_s,
         "with_quality": request.with_quality,
         "seed": request.seed,
         "hostname": platform.node(),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestrator import journal, launches, plan, prompts
-from orchestrator.artefacts import Artefacts, hardware
+from orchestrator.artefacts import Artefacts, hardware, identity
 from orchestrator.engines import Engine
 from orchestrator.errors import CellError
 from orchestrator.interruption import terminated_as_interrupt, uninterrupted
@@ -27,9 +27,11 @@ class Run:
 
     def __init__(
         self, request: Request, directory: Path, sandbox: Sandbox, resolve: Callable[[], Model], progress: Progress,
-        engines: dict[str, Engine],
+        engines: dict[str, Engine], prompts: Mapping[plan.Shape, list[list[list[int]]]] | None = None,
     ):  # fmt: skip
+        """`prompts` are token ids [iterations][batch][length] to take instead of those that the request makes."""
         self._request, self._directory, self._sandbox = request, directory, sandbox
+        self._prompts = prompts or {}
         self._resolve, self._progress = resolve, progress
         device = request.device
         self._device = {"kind": device.kind, "ids": list(device.ids), "name": device.name}
@@ -59,6 +61,7 @@ class Run:
             self._progress.say("interrupted: stopping what runs; `--resume` continues from here")
         finally:
             with uninterrupted():
+                self._progress.end()
                 self._sandbox.stop()
                 for cell in cells:
                     if cell.label not in self._outcomes:
@@ -108,7 +111,7 @@ class Run:
             keys = [launches.key(image.tag, model.digest, artefact, each, block) for block, each in enumerate(mine)]
             self._journal.append(
                 "cell", label=cell.label, workload=workload, image=image.tag, image_id=image.id, recipe=image.recipe,
-                keys=keys, artefact=artefact.parent.name if artefact else None,
+                artefact=identity(artefact), keys=keys, architecture=_of_architecture(cell, model),
             )  # fmt: skip
             made.append(Ready(cell, image, artefact, mine, keys))
         return made
@@ -128,7 +131,9 @@ class Run:
             shape = cell.shape
             if shape not in made:
                 count = plan.WARMUP["max"] + request.repetitions + launches.PREFIX_PAIRS
-                ids = prompts.make(model, count, shape.batch_size, shape.prompt_tokens, request.prompt)
+                ids = self._prompts.get(shape) or prompts.make(
+                    model, count, shape.batch_size, shape.prompt_tokens, request.prompt
+                )
                 made[shape] = ids, prompts.workload_hash(model, shape.new_tokens, ids)
             ids, workload = made[shape]
             measuring = launches.job(cell, self._device, facts, ids, request.repetitions, request.threads)
@@ -136,7 +141,8 @@ class Run:
         return jobs
 
     def _end_if_unsupported(self, cell: plan.Cell, model: Model) -> bool:
-        lacking = plan.unsupported(cell, self._request.device.kind, model.config)
+        device = self._request.device
+        lacking = plan.unsupported(cell, device.kind, model.config, device.detail.get("gpus", ()))
         if lacking is None:
             return False
         reason = lacking.note or lacking.state
@@ -175,3 +181,9 @@ class Run:
         """The end of a cell that never came to a launch."""
         self._outcomes[cell.label] = outcome
         self._journal.append("cell_end", label=cell.label, outcome=outcome, reason=reason)
+
+
+def _of_architecture(cell: plan.Cell, model: Model) -> dict[str, str | None] | None:
+    """What the folder says of this model's architecture, for the row's footnote."""
+    found = plan.caveat(cell, model.config)
+    return {"note": found.note, "link": found.link} if found else None

@@ -46,6 +46,9 @@ class Sandbox(Protocol):
     def prepare(self, engine: Any, kind: str) -> Any:
         """Build what is needed to run `engine`; returns an object with `tag`, `id` and `recipe`."""
 
+    def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> Any | None:
+        """What an earlier `prepare` returned, None where it is gone and has to be prepared anew."""
+
     def run(self, prepared: Any, task: Task) -> Ended:
         """Run `task` to its end."""
 

@@ -106,7 +106,9 @@ def _row(
         flags.add("synthetic_weights")
     if not run["is_measurement"]:
         flags.add("not_a_measurement")
-    if cell["caveat"]:
+    of_architecture = (planned or {}).get("architecture") or {}  # what the folder says of this model's architecture
+    caveat = "; ".join(note for note in (cell["caveat"], of_architecture.get("note")) if note) or None
+    if caveat:
         flags.add("caveat")
     if not cell["verified"]:
         flags.add("unverified")
@@ -169,8 +171,8 @@ def _row(
         "gates": words,
         "own_benchmark": own,
         "flags": sorted(flags),
-        "caveat": cell["caveat"],
-        "link": cell["link"],
+        "caveat": caveat,
+        "link": cell["link"] or of_architecture.get("link"),
         "image": planned["image"] if planned else None,
         "image_id": planned["image_id"] if planned else None,
         "artefact": planned.get("artefact") if planned else None,
@@ -224,7 +226,8 @@ def _mfu(measured: list[dict], limits: dict | None) -> dict[str, Any]:
     """Prefill operations per second over the peak of the products' dtype, or over float32's where that is higher.
 
     An engine may widen 16-bit weights to float32, and a quantised variant's products may run in any dtype: the largest
-    peak that may apply counts, so that mfu is never too high.
+    peak that may apply counts, so that mfu is never too high. float8 has none of its own: GPUs that compute in it do so
+    as fast as in int8.
     """
     peaks = {name: peak["gflops"] for name, peak in (limits["matmul"] if limits else {}).items()}
     values = [launch["prefill_flops"] / median(launch["ttft_s"]) for launch in measured if launch["prefill_flops"]]

@@ -76,6 +76,9 @@ class VenvSandbox:
             self._install(engine, name, path, install)
         return Environment(f"venv:{engine.name}-{kind}-{content}", content, path, (install,))
 
+    def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> None:
+        """Nothing can be recalled: an environment runs the code of the checkout as it is now."""
+
     def _install(self, engine: Engine, name: str, path: Path, install: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (path.parent / f".{name}.lock").open("w") as lock:
@@ -94,7 +97,9 @@ class VenvSandbox:
             ) as process:  # fmt: skip
                 for line in process.stdout:
                     lines.append(line.rstrip())
-                    self._progress.status(f"  {engine.name}: {duration(time.monotonic() - started)}: {lines[-1]}")
+                    spent = duration(time.monotonic() - started)
+                    self._progress.status(f"  {engine.name}: {spent}: {lines[-1]}", engine.name)
+            self._progress.done(engine.name)
             if process.returncode:
                 raise CellError("build_failed", f"`{install}` failed; the last lines were:\n" + "\n".join(lines))
             (path / ".complete").touch()

@@ -40,13 +40,18 @@ class Weights:
         return cls(sum(counts.values()), **counts)
 
 
-def indivisible(config: dict, multiple: int) -> str | None:
-    """The first weight row length that `multiple` does not divide, as text ("hidden_size 896"), None if all fit."""
-    heads = config.get("num_attention_heads")
-    width = heads * config["head_dim"] if heads and config.get("head_dim") else config.get("hidden_size")
-    rows = {
-        "hidden_size": config.get("hidden_size"),
+def indivisible(config: dict, multiple: int, outputs: bool = False) -> str | None:
+    """The first weight row length that `multiple` does not divide, as text ("hidden_size 896"), None if all fit.
+
+    `outputs`: the numbers of rows instead. Those of keys and values are fewer where heads share them.
+    """
+    heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
+    head = config.get("head_dim") or (hidden // heads if heads and hidden else None)
+    sizes = {
+        "hidden_size": hidden,
         "intermediate_size": config.get("intermediate_size"),
-        "attention width": width,
+        "attention width": heads * head if heads and head else hidden,
     }
-    return next((f"{name} {size}" for name, size in rows.items() if size and size % multiple), None)
+    if outputs and head:
+        sizes["key and value width"] = (config.get("num_key_value_heads") or heads) * head
+    return next((f"{name} {size}" for name, size in sizes.items() if size and size % multiple), None)

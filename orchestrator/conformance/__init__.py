@@ -56,7 +56,9 @@ def examine(
     eos_checked = False
     for variant in plan.variants(engine, None, variants):
         shape = plan.Shape(1, max(LENGTHS), NEW_TOKENS)
-        lacking = plan.unsupported(plan.Cell(engine, variant, shape), device.kind, model.config)
+        lacking = plan.unsupported(
+            plan.Cell(engine, variant, shape), device.kind, model.config, device.detail.get("gpus", ())
+        )
         if lacking:
             findings.append(Finding(variant.name, None, f"{lacking.state}: {lacking.note}"))
             continue

@@ -50,7 +50,9 @@ def _one(
     engine: Engine, variant: Variant, prepared: Any, launching: Launching, refer: Reference | str, label: str
 ) -> Finding:
     shape = plan.Shape(1, max(LENGTHS), NEW_TOKENS)
-    lacking = plan.unsupported(plan.Cell(engine, variant, shape), launching.device.kind, launching.model.config)
+    device = launching.device
+    cell = plan.Cell(engine, variant, shape)
+    lacking = plan.unsupported(cell, device.kind, launching.model.config, device.detail.get("gpus", ()))
     if lacking:
         return Finding(label, None, f"{lacking.state}: {lacking.note}")
     if isinstance(refer, str):

@@ -32,7 +32,7 @@ EXAM_SEQUENCES, EXAM_TOKENS = 2, 129
 WALL_S = 1800
 # Mean KL from float32, in nats, that quantising may cost: several times what sound quantisers show on the bundled
 # model, a fraction of what a wrong scale or a swapped group does.
-QUANTISED_KL = {"int8": 0.05, "int4": 1.0}
+QUANTISED_KL = {"float8": 0.1, "int8": 0.05, "int4": 1.0}
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,30 @@ def architecture_of(config: dict) -> str:
     return "llama3" if scaled else config.get("model_type", "")
 
 
+# What transformers asks of each kind of scaled rotary frequencies.
+SCALING = {
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "yarn": ("factor",),
+    "longrope": ("short_factor", "long_factor"),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}
+
+
+def incomplete(config: dict) -> str | None:
+    """What a config.json leaves out of its rotary frequencies, in a sentence; every engine would fail on it later."""
+    for key in ("rope_scaling", "rope_parameters"):
+        scaling = config.get(key)
+        if isinstance(scaling, dict) and scaling:
+            kind = scaling.get("rope_type") or scaling.get("type")
+            if kind is None and key == "rope_scaling":
+                return f"config.json's {key} names no rope_type"
+            lacking = [name for name in SCALING.get(kind, ()) if scaling.get(name) is None and config.get(name) is None]
+            if lacking:
+                return f"config.json's {key} is of type {kind} and lacks {', '.join(lacking)}"
+    return None
+
+
 def config(shape: str) -> dict:
     """The config.json of `shape`, readable by transformers 4 (`torch_dtype`, `rope_theta`, `rope_scaling`) and by
     transformers 5 (`dtype`, `rope_parameters`). Raises KeyError for an unknown shape."""

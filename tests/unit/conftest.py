@@ -4,7 +4,7 @@ import pynvml
 import pytest
 from fakes import FakeNvml, linux_machine
 
-from orchestrator import cli, devices, site
+from orchestrator import cli, cli_engines, cli_replay, devices, rerun, site
 from orchestrator.detection import Device
 from orchestrator.host import Host
 
@@ -23,8 +23,10 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "detect", lambda: found)
     for name in ("CUDA_VISIBLE_DEVICES", "BENCH_CA_BUNDLE", "BENCH_WHEELHOUSE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(cli, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(cli, "CACHE", tmp_path / "cache")
+    for module in (cli, cli_replay):
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+    for module in (cli, cli_engines, rerun):
+        monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
 
 

@@ -1,11 +1,13 @@
 """The commands beside `run`."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from made_up import cell, complaint, results
 
-from orchestrator import cli
+from orchestrator import cli, cli_engines, conformance
+from orchestrator.conformance import Finding
 from orchestrator.errors import CellError
 
 
@@ -63,6 +65,41 @@ def test_a_cell_error_outside_a_run_is_a_line_too(call, monkeypatch):
     def resolve(*_, **__):
         raise CellError("fetch_failed", "the hub does not answer")
 
-    monkeypatch.setattr(cli, "resolve", resolve)
+    monkeypatch.setattr(cli_engines, "resolve", resolve)
     code, _, lines = call("check", "dummy", "--isolation", "venv")
     assert (code, lines[-1]) == (1, "error: fetch_failed: the hub does not answer")
+
+
+def test_every_command_s_help_fits_and_has_an_example(call):
+    for name, command in cli.cli.commands.items():
+        code, out, _ = call(name, "--help")
+        assert code == 0
+        assert ("\n  ./benchmark.sh " if name == "run" else f"./benchmark.sh {name} ") in out, name
+        assert max(map(len, out.splitlines())) <= 100, name
+        assert command.get_short_help_str(200), name
+
+
+def test_where_output_is_data_json_is_all_of_stdout(call, monkeypatch):
+    made = SimpleNamespace(tag="venv:dummy-1", id="1", recipe=("make it",))
+    failed = CellError("build_failed", "no compiler\x1b[31m")
+    found = {"dummy": made, "pytorch": failed}
+    monkeypatch.setattr(cli_engines, "prepare_all", lambda *_: found)
+    asked = ("build", "-e", "dummy,pytorch", "--isolation", "venv", "--device", "cpu")
+    code, out, lines = call(*asked, "--format", "json")
+    assert (code, json.loads(out)["dummy"]["tag"], len(lines)) == (1, "venv:dummy-1", 2)
+    assert json.loads(out)["pytorch"]["outcome"] == "build_failed"
+    code, out, _ = call(*asked)
+    assert out == "dummy: venv:dummy-1\npytorch: build_failed: no compiler\n"
+    findings = [Finding("folder", True), Finding("streams", False, "why"), Finding("eos", None)]
+    monkeypatch.setattr(conformance, "examine", lambda *_: findings)
+    code, out, _ = call("check", "dummy", "--isolation", "venv", "--device", "cpu", "--format", "json")
+    assert code == 1
+    assert [each["passed"] for each in json.loads(out)["dummy"]] == [True, False, None]
+
+
+def test_the_list_fits_and_keeps_links_whole(call):
+    for device in ("cpu", "cuda", "rocm", "metal"):
+        code, out, _ = call("list", "--device", device)
+        assert code == 0 and "\x1b" not in out
+        assert all(len(line) <= 100 for line in out.splitlines() if "http" not in line)
+        assert all(line.split() == [line.strip()] for line in out.splitlines() if "http" in line)

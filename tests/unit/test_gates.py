@@ -117,3 +117,17 @@ def test_parameters_are_counted_from_the_checkpoint(tmp_path):
 ])  # fmt: skip
 def test_the_first_indivisible_dimension_is_named(config, multiple, expected):
     assert indivisible(config, multiple) == expected
+
+
+@pytest.mark.parametrize("scheme", ["CompressedTensorsW8A8Fp8", "FP8", "float8_e4m3fn"])
+def test_float8_is_told_from_int8_by_its_name_alone(scheme):
+    assert proof("float8", quantization=scheme, weight_bytes=1000) == "pass"
+    assert proof("int8", quantization=scheme, weight_bytes=1000) == (
+        f"fail: labelled int8, but the engine loaded {scheme} weights"
+    )
+
+
+def test_float8_label_on_other_weights_fails():
+    assert proof("float8", quantization="W8A8 int8", weight_bytes=1000).startswith("fail: labelled float8, but")
+    assert proof("float8", dtype="bfloat16", weight_bytes=2000).startswith("fail: labelled float8, but")
+    assert "should take" in proof("float8", quantization="FP8", weight_bytes=500)

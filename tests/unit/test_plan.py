@@ -150,3 +150,67 @@ def test_an_architecture_that_the_folder_rules_out_is_unsupported_before_anythin
     one = plan.Cell(picky, next(iter(picky.variants.values())), plan.Shape(1, 8, 8))
     assert plan.unsupported(one, "cpu", {"model_type": "gemma"}) is lacking
     assert plan.unsupported(one, "cpu", {"model_type": "llama"}) is None
+
+
+# -- what a model's own numbers rule out -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("config", "named"), [
+    ({"hidden_size": 132, "num_attention_heads": 1}, "hidden_size 132"),
+    ({"intermediate_size": 100}, "intermediate_size 100"),
+    ({"num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 4, "hidden_size": 64}, "key and value width 4"),
+])  # fmt: skip
+def test_numbers_of_rows_that_do_not_fit_the_scheme_are_named(config, named):
+    made = cell(name="alpha", column_multiple=8, scheme="q")
+    told = plan.unsupported(made, "cpu", {**CONFIG, **config})
+    assert told == Support("unsupported", f"q needs numbers of weight rows divisible by 8: {named}")
+    assert plan.unsupported(cell(row_multiple=4, scheme="q"), "cpu", {**CONFIG, **config}) is None
+
+
+def test_any_number_of_the_config_can_be_required():
+    made = cell(requires={"vocab_size": 8, "sliding_window": 2}, scheme="q")
+    assert plan.unsupported(made, "cpu", CONFIG) is None
+    told = plan.unsupported(made, "cpu", {**CONFIG, "vocab_size": 257})
+    assert told.note == "q needs vocab_size divisible by 8: vocab_size 257"
+
+
+@pytest.mark.parametrize(("config", "told"), [
+    ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0, "high_freq_factor": 4.0}},
+     "config.json's rope_scaling is of type llama3 and lacks low_freq_factor, original_max_position_embeddings"),
+    ({"rope_scaling": {"type": "linear"}}, "config.json's rope_scaling is of type linear and lacks factor"),
+    ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}},
+     "config.json's rope_parameters is of type yarn and lacks factor"),
+    ({"rope_scaling": {"factor": 2.0}}, "config.json's rope_scaling names no rope_type"),
+])  # fmt: skip
+def test_a_missing_rope_field_is_named(config, told):
+    assert plan.unsupported(cell(), "cpu", {**CONFIG, **config}) == Support("unsupported", told)
+
+
+@pytest.mark.parametrize("config", [
+    {"rope_scaling": None}, {"rope_scaling": {}}, {"rope_parameters": {"rope_theta": 1e4}},
+    {"rope_scaling": {"rope_type": "longrope", "short_factor": [1], "long_factor": [2]}},
+    {"rope_scaling": {"type": "linear", "factor": 2.0}}, {"rope_scaling": {"rope_type": "of next year"}},
+    {"rope_parameters": {"full_attention": {"rope_type": "default"}}},
+])  # fmt: skip
+def test_whole_rope_fields_and_unknown_kinds_are_tried(config):
+    assert plan.unsupported(cell(), "cpu", {**CONFIG, **config}) is None
+
+
+@pytest.mark.parametrize(("wanted", "has", "runs"), [
+    (">=8.9", "8.6", False), (">=8.9", "8.9", True), (">=8.9", "10.0", True), (">=8.9", None, True),
+    ("<10.0", "9.0", True), ("<10.0", "10.0", False), ("<10.0", "12.1", False),
+])  # fmt: skip
+def test_a_gpu_of_another_generation_is_refused(wanted, has, runs):
+    told = plan.unsupported(cell(compute_capability=wanted, scheme="q"), "cpu", CONFIG, [{"compute_capability": has}])
+    assert (told is None) is runs
+    if told:
+        assert told.note == f"q needs a GPU of compute capability {wanted}: this one has {has}"
+
+
+def test_a_caveat_of_the_model_s_architecture_reaches_its_rows_only():
+    window = Support("caveat", "no sliding window")
+    careful = engine(architectures={"mistral": window})
+    one = plan.Cell(careful, next(iter(careful.variants.values())), plan.Shape(1, 8, 8))
+    assert plan.caveat(one, {"model_type": "mistral"}) is window
+    assert plan.unsupported(one, "cpu", {"model_type": "mistral"}) is None
+    assert plan.caveat(one, {"model_type": "llama"}) is None

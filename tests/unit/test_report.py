@@ -1,5 +1,6 @@
 """The report: the tables people know, and nothing in them that a model or an engine could have slipped in."""
 
+import io
 import json
 import re
 
@@ -155,6 +156,22 @@ def test_the_terminal_s_table_fits(summary):
     assert "333 [200, 1000]" in text
 
 
+def test_the_terminal_s_table_is_coloured_only_on_a_terminal(summary, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    plain = report.terminal(summary)
+    monkeypatch.setattr("sys.stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured = report.terminal(summary)
+    assert "\x1b[" not in plain and "\x1b[1m" in coloured
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured).split() == plain.split()
+    monkeypatch.setenv("TERM", "dumb")
+    assert report.terminal(summary) == plain
+
+
 # -- hostile text ------------------------------------------------------------------------------------------------------
 
 
@@ -183,6 +200,15 @@ def test_hostile_text_stays_text(hostile):
     assert [len(line) for line in speed] == [2, 2, 2]  # a pipe in a name makes no column
     assert speed[1][0].startswith("Ax\\|y<br># &lt;script&gt;")
     assert len(table_after(text, "### Cells without a number")[1]) == 4
+
+
+def test_hostile_text_reaches_a_terminal_as_text(hostile):
+    for row in hostile["rows"]:
+        row.update(title="[red]\x1b[2Jlong" * 30, variant="v\x1b]0;t\x07" * 40, model="m\x9b31m\rn")
+    text = report.terminal(hostile)
+    assert "[red]long" in text
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_hostile_text_in_the_environment_breaks_no_row(hostile):

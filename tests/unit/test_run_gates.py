@@ -1,18 +1,16 @@
 """A whole run, in this process: the dummy as reference and as contenders that are right, wrong, noisy or break down."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
+from in_process import InProcess
 from made_up import checkpoint, engine, model, probe, progress, variant
 
 from bench_dummy.bench import Dummy
 from common import bandwidth
-from common import launch as runtime
 from orchestrator import host, launcher, plan, run, summarise
 from orchestrator.detection import Device
 from orchestrator.request import Request
-from orchestrator.sandbox import Ended, write_job
 
 SHAPE = plan.Shape(1, 8, 6)
 
@@ -51,39 +49,6 @@ class Mute(Dummy):
 KINDS = {kind.__name__.lower(): kind for kind in (Dummy, Permuted, Cached, Dies, Mute)}
 
 
-class InProcess:
-    """A sandbox without walls. `before` is called with the task of every launch."""
-
-    isolation = "venv"
-
-    def __init__(self):
-        self.ran = []
-        self.before = lambda task: None
-
-    def prepare(self, made, kind):
-        return SimpleNamespace(tag=f"venv:{made.name}", id="1", recipe=("make it",))
-
-    def run(self, prepared, task):
-        self.ran.append(f"{task.engine} {task.module}")
-        self.before(task)
-        job = json.loads(write_job(task, str(task.model), None).read_text())
-        (task.directory / "reproduce.sh").write_text("again\n")
-        (task.directory / "stderr.log").write_text("")
-        if task.module == "common.limits":
-            peaks = {"float32": {"gflops": 100.0, "n": 512, "by": "test"}}
-            told = {"bandwidth": [probe(), probe(), probe()], "matmul": peaks}
-            (task.out / "limits.json").write_text(json.dumps(told))
-            return Ended(0, None, False, False, 1.0)
-        code = runtime.run(KINDS[task.engine], job, task.out)
-        return Ended(code, None, False, False, 1.0)
-
-    def pids(self):
-        return set()
-
-    def stop(self):
-        pass
-
-
 @pytest.fixture(autouse=True)
 def no_probes(monkeypatch, tmp_path):
     monkeypatch.setattr(bandwidth, "probe", lambda *_: probe())
@@ -94,7 +59,7 @@ def no_probes(monkeypatch, tmp_path):
 
 @pytest.fixture
 def sandbox():
-    return InProcess()
+    return InProcess(KINDS)
 
 
 @pytest.fixture

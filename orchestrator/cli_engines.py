@@ -1,0 +1,178 @@
+"""The commands about engines: what there is, building it, and whether a folder keeps the contract."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator import completion, devices, engines, matrix, outcomes, plan
+from orchestrator.cli_options import DEVICE, FORMAT, GPUS, ISOLATION
+from orchestrator.errors import CellError, UserError
+from orchestrator.isolation import make_sandbox
+from orchestrator.models import resolve
+from orchestrator.paths import CACHE
+from orchestrator.preparation import prepare_all
+from orchestrator.progress import Progress
+from orchestrator.site import Site
+from orchestrator.suggest import unknown
+from orchestrator.terminal import plain
+
+
+@click.command("list")
+@click.option(
+    "--device", "-d", default="cpu", show_default=True, shell_complete=completion.kind,
+    help="cpu, cuda, rocm or metal",
+)  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), default="table", show_default=True)
+@click.option(
+    "--update", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="rewrite the matrix in this file"
+)
+def list_command(device: str, form: str, update: Path | None) -> int:
+    """Show the engines and what they support.
+
+    \b
+    ./benchmark.sh list                         what runs on a CPU, and why the rest does not
+    ./benchmark.sh list --device cuda
+    ./benchmark.sh list --format json           every engine, variant and device
+    """
+    found = list(engines.discover().values())
+    real = [engine for engine in found if not engine.test_only]
+    if update:
+        try:
+            matrix.update(update, real)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        return outcomes.EXIT_OK
+    if form == "json":
+        click.echo(json.dumps([_as_json(engine) for engine in found], indent=1))
+        return outcomes.EXIT_OK
+    if form == "markdown":
+        click.echo(matrix.markdown(real))
+        return outcomes.EXIT_OK
+    if device not in engines.DEVICES:
+        raise unknown("device", device, engines.DEVICES)
+    click.echo(matrix.render(found, device))
+    return outcomes.EXIT_OK
+
+
+def _as_json(engine: engines.Engine) -> dict[str, Any]:
+    return {
+        "name": engine.name, "title": engine.title, "version": engine.version, "homepage": engine.homepage,
+        "licence": engine.licence, "test_only": engine.test_only, "capabilities": engine.capabilities,
+        "variants": {
+            variant.name: {
+                "precision": variant.precision, "scheme": variant.scheme, "default": variant.default,
+                "devices": {kind: vars(engine.support(variant, kind)) for kind in engines.DEVICES},
+            }
+            for variant in engine.variants.values()
+        },
+    }  # fmt: skip
+
+
+@click.command("build")
+@click.option(
+    "--engines", "-e", "engine_names", default="all", show_default=True, shell_complete=completion.engine,
+    help="all, or a list: a,b",
+)  # fmt: skip
+@DEVICE
+@GPUS
+@ISOLATION
+@FORMAT
+def build_command(engine_names: str, device: str, gpus: str | None, isolation: str, form: str) -> int:
+    """Only build the images (or virtual environments).
+
+    \b
+    ./benchmark.sh build                                     all engines for this machine's device
+    ./benchmark.sh build --engines llamacpp,pytorch --device cpu
+    ./benchmark.sh build --engines llamacpp --format json    with the commands that repeat it
+    """
+    progress = Progress()
+    chosen = engines.select(engine_names, engines.discover())
+    target = devices.choose(device, gpus, progress.say)
+    sandbox = make_sandbox(isolation, target, Site.read(), progress)
+    told: dict[str, dict[str, Any]] = {}
+    wanted = []
+    for engine in chosen:
+        entry = engine.devices.get(target.kind)
+        if entry is None or not entry.support.runs:
+            reason = f"on {target.kind}: {entry.support.note if entry else 'no entry'}"
+            told[engine.name] = {"outcome": "unsupported", "reason": reason}
+        else:
+            wanted.append((engine, target.kind))
+    for name, made in prepare_all(sandbox, wanted).items():
+        if isinstance(made, CellError):
+            told[name] = {"outcome": made.outcome, "reason": made.reason}
+        else:
+            told[name] = {"outcome": "ok", "tag": made.tag, "id": made.id, "recipe": list(made.recipe)}
+    progress.end()
+    ordered = {engine.name: told[engine.name] for engine in chosen}
+    if form == "json":
+        click.echo(json.dumps(ordered, indent=1))
+    else:
+        for name, each in ordered.items():
+            failure = f"{each['outcome']}: {each.get('reason')}"
+            click.echo(plain(f"{name}: {each['tag'] if each['outcome'] == 'ok' else failure}"))
+    return outcomes.exit_code([each["outcome"] for each in ordered.values()])
+
+
+@click.command("check")
+@click.argument("engine_name", metavar="ENGINE", shell_complete=completion.engine)
+@DEVICE
+@GPUS
+@click.option(
+    "--model", "-n", default="tiny", show_default=True, shell_complete=completion.model,
+    help="tiny, synthetic:<shape>, a directory, or ORG/NAME@REV",
+)  # fmt: skip
+@click.option(
+    "--variants", default="all", show_default=True, shell_complete=completion.variants,
+    help="default, all, or a list of names",
+)  # fmt: skip
+@ISOLATION
+@click.option("--architectures", is_flag=True, help="instead: which model architectures it runs, and whether right")
+@FORMAT
+def check_command(
+    engine_name: str, device: str, gpus: str | None, model: str, variants: str, isolation: str, architectures: bool,
+    form: str,
+) -> int:  # fmt: skip
+    """Check that one engine's folder keeps the contract.
+
+    \b
+    ./benchmark.sh check llamacpp                           every variant, on the bundled model
+    ./benchmark.sh check llamacpp --variants f32,q8_0
+    ./benchmark.sh check llamacpp --architectures           one small model of each architecture
+    """
+    from orchestrator import conformance  # noqa: PLC0415 - only this command needs it
+    from orchestrator.conformance.api_names import check_names  # noqa: PLC0415
+    from orchestrator.conformance.architectures import examine_architectures  # noqa: PLC0415
+
+    progress = Progress()
+    known = engines.discover()
+    found = engines.select(engine_name, known)
+    target = devices.choose(device, gpus, progress.say)
+    plan.check_names(found, None, variants)
+    site = Site.read()
+    sandbox = make_sandbox(isolation, target, site, progress)
+    checked = None if architectures else resolve(model, CACHE, say=progress.say)
+    told = {}
+    for engine in found:
+        if checked is None:
+            findings = examine_architectures(engine, target, sandbox, CACHE, progress, known)
+        else:
+            findings = conformance.examine(engine, target, sandbox, checked, variants, progress, known)
+            for kind in engine.unverified(besides=target.kind):
+                progress.say(f"reading what {engine.name} pins for {kind} (its wheels are fetched once)")
+                findings += check_names(engine, kind, CACHE / "api", site.pip_environment())
+        told[engine.name] = findings
+        if form == "table":
+            click.echo(plain(conformance.render(engine, findings)))
+    progress.end()
+    if form == "json":
+        click.echo(json.dumps({name: [vars(each) for each in findings] for name, findings in told.items()}, indent=1))
+    good = all(finding.passed is not False for findings in told.values() for finding in findings)
+    return outcomes.EXIT_OK if good else outcomes.EXIT_FAILED
+
+
+COMMANDS = (list_command, build_command, check_command)

@@ -1,0 +1,49 @@
+"""Containers or virtual environments: the sandbox of a run."""
+
+from __future__ import annotations
+
+import docker
+from docker.errors import DockerException
+
+from orchestrator import devices, host
+from orchestrator.docker_sandbox import DockerSandbox
+from orchestrator.errors import UserError
+from orchestrator.images import Images
+from orchestrator.progress import Progress
+from orchestrator.sandbox import Sandbox
+from orchestrator.site import Site
+from orchestrator.suggest import unknown
+from orchestrator.venv_sandbox import VenvSandbox
+
+ISOLATIONS = ("auto", "docker", "venv")
+
+
+def make_sandbox(isolation: str, target: devices.Device, site: Site, progress: Progress) -> Sandbox:
+    """The sandbox that was asked for; `auto` takes Docker when its daemon answers, and says which it took and why."""
+    if isolation not in ISOLATIONS:
+        raise unknown("isolation", isolation, ISOLATIONS)
+    features = host.cpu_features_digest()
+
+    def venv(why: str) -> Sandbox:
+        progress.say(f"isolation: one virtual environment per engine ({why})")
+        return VenvSandbox(site, target, features, progress)
+
+    if isolation == "venv":
+        return venv("as asked")
+    if target.kind == "metal":
+        if isolation == "docker":
+            raise UserError("--isolation docker: containers cannot reach Metal; use --isolation venv")
+        return venv("containers cannot reach Metal")
+    try:
+        client = docker.from_env()
+        client.ping()
+    except (DockerException, OSError) as error:
+        why = str(error).splitlines()[0]
+        if isolation == "docker":
+            raise UserError(
+                f"--isolation docker: the Docker daemon does not answer ({why}); `./benchmark.sh doctor` says what "
+                "to do, or use --isolation venv"
+            ) from error
+        return venv(f"the Docker daemon does not answer: {why}")
+    progress.say("isolation: Docker, one container per launch (its daemon answers)")
+    return DockerSandbox(client, Images(client, site, progress), target, features)

@@ -1,0 +1,57 @@
+"""Consoles, and text that a terminal may be given: nothing in it is markup, and nothing in it moves the cursor."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+WIDTH = 100  # columns of what is printed as data, also where the terminal is wider or there is none
+# CSI, OSC and the other strings of ECMA-48, with their 7-bit and 8-bit beginnings; then every two-byte escape.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f]).*?(?:\x07|\x1b\\|\x9c|$)"
+    r"|\x1b[ -/]*[0-~]?",
+    re.MULTILINE,
+)
+# What is left of C0 and C1, and the marks that turn the direction of writing; tab and newline stay.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: object) -> str:
+    """`text` without escape sequences, control characters and marks of direction; tabs and newlines stay.
+
+    Of a line that was rewritten in place (`\\r`, as progress bars do) what was written last is left.
+    """
+    lines = _ESCAPES.sub("", str(text)).replace("\r\n", "\n").split("\n")
+    return "\n".join(_CONTROLS.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in lines)
+
+
+def is_terminal(stream: TextIO, env: Mapping[str, str] | None = None) -> bool:
+    """Whether `stream` is a terminal on which lines can be rewritten and coloured."""
+    env = os.environ if env is None else env
+    return stream.isatty() and env.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+def console(stream: TextIO | None = None, env: Mapping[str, str] | None = None, width: int | None = WIDTH) -> Console:
+    """A console that takes text literally. `width` None is the terminal's; otherwise `width` even where it is wider.
+
+    Colours only on a terminal that takes them; NO_COLOR is honoured (https://no-color.org).
+    """
+    stream, env = stream or sys.stdout, os.environ if env is None else env
+    able = is_terminal(stream, env)
+    return Console(
+        file=stream, force_terminal=able, no_color=bool(env.get("NO_COLOR")), width=width, markup=False, emoji=False,
+        highlight=False, color_system="standard" if able else None, legacy_windows=False,
+        _environ=env,
+    )  # fmt: skip
+
+
+def text(content: object, style: str = "") -> Text:
+    """`content` as plain text in one style."""
+    return Text(plain(content), style=style)
