@@ -1,4 +1,4 @@
-"""HF checkpoint → compressed-tensors checkpoint: W8A8 or W4A16, rounded to nearest, without calibration data.
+"""HF checkpoint → compressed-tensors checkpoint: W8A8, float8 or W4A16, rounded to nearest, without calibration data.
 
 With the package by which vLLM itself reads the format, and the presets of that package.
 """
@@ -10,7 +10,11 @@ from pathlib import Path
 from common import Unsupported
 from common.conversion import main
 
-PRESETS = {"w8a8": ("W8A8", "int-quantized"), "w4a16": ("W4A16", "pack-quantized")}
+PRESETS = {
+    "w8a8": ("W8A8", "int-quantized"),
+    "fp8": ("FP8_DYNAMIC", "float-quantized"),
+    "w4a16": ("W4A16", "pack-quantized"),
+}
 
 
 def convert(checkpoint: Path, out: Path, job: dict) -> None:
@@ -39,7 +43,10 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
             layer.weight_scale.data.copy_(scale.to(compute))  # rounded as stored, before the weights are divided by it
     compressor = ModelCompressor(quantization_config=config)
     compressor.compress_model(model)
-    model.to(compute).save_pretrained(out)
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dtype == torch.float32:  # model.to(compute) would widen float8 again
+            tensor.data = tensor.data.to(compute)
+    model.save_pretrained(out)
     compressor.update_config(out)
 
 

@@ -7,6 +7,8 @@ FROM ${FROM_IMAGE}
 # site/ is written by the orchestrator: ca/*.crt pip.conf apt.conf apt-mirror wheelhouse/*.whl; each may be absent
 COPY site /opt/site
 ARG DEBIAN_FRONTEND=noninteractive
+# What find names here are apt's own lists, without blanks, and the pipe's last program is the one that can fail.
+# hadolint ignore=DL4006,SC2038
 RUN set -eu; \
     if [ -f /opt/site/apt.conf ]; then cp /opt/site/apt.conf /etc/apt/apt.conf.d/90site; fi; \
     if [ -f /opt/site/apt-mirror ] && grep -q '^ID=debian' /etc/os-release; then \

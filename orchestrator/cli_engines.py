@@ -132,10 +132,15 @@ def build_command(engine_names: str, device: str, gpus: str | None, isolation: s
 )  # fmt: skip
 @ISOLATION
 @click.option("--architectures", is_flag=True, help="instead: which model architectures it runs, and whether right")
+@click.option(
+    "--sources", is_flag=True,
+    help="also look up, in the sources of the packages it pins, what it uses on devices where nobody has run it "
+    "(fetches up to 1 GB once; always done where the engine does not run on the device)",
+)  # fmt: skip
 @FORMAT
 def check_command(
     engine_name: str, device: str, gpus: str | None, model: str, variants: str, isolation: str, architectures: bool,
-    form: str,
+    sources: bool, form: str,
 ) -> int:  # fmt: skip
     """Check that one engine's folder keeps the contract.
 
@@ -143,10 +148,12 @@ def check_command(
     ./benchmark.sh check llamacpp                           every variant, on the bundled model
     ./benchmark.sh check llamacpp --variants f32,q8_0
     ./benchmark.sh check llamacpp --architectures           one small model of each architecture
+    ./benchmark.sh check llamacpp --sources                 and the names it uses on devices that nobody has run
     """
     from orchestrator import conformance  # noqa: PLC0415 - only this command needs it
     from orchestrator.conformance.api_names import check_names  # noqa: PLC0415
     from orchestrator.conformance.architectures import examine_architectures  # noqa: PLC0415
+    from orchestrator.conformance.lock import check_lock  # noqa: PLC0415
 
     progress = Progress()
     known = engines.discover()
@@ -162,8 +169,11 @@ def check_command(
             findings = examine_architectures(engine, target, sandbox, CACHE, progress, known)
         else:
             findings = conformance.examine(engine, target, sandbox, checked, variants, progress, known)
-            for kind in engine.unverified(besides=target.kind):
+            entry = engine.devices.get(target.kind)
+            runs_here = entry is not None and entry.support.runs
+            for kind in engine.unverified(besides=target.kind) if sources or not runs_here else ():
                 progress.say(f"reading what {engine.name} pins for {kind} (its wheels are fetched once)")
+                findings.append(check_lock(engine, kind, site.pip_environment()))
                 findings += check_names(engine, kind, CACHE / "api", site.pip_environment())
         told[engine.name] = findings
         if form == "table":

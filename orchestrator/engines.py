@@ -16,6 +16,7 @@ from orchestrator.suggest import unknown
 PRECISIONS = ("float32", "bfloat16", "float16", "float8", "int8", "int4")
 STATES = ("supported", "caveat", "planned", "unsupported")
 DEVICES = ("cpu", "cuda", "rocm", "metal")
+VERIFIED = r"\d{4}-\d\d-\d\d, .+, [\w./-]+"  # when, on what, and where the results are
 RUNNABLE = ("supported", "caveat")
 
 
@@ -58,6 +59,7 @@ class Variant:
     column_multiple: int | None = None  # as row_multiple, of a matrix's outputs
     requires: dict[str, int] = field(default_factory=dict)  # config.json's keys and what must divide their values
     compute_capability: str | None = None  # of NVIDIA GPUs: ">=8.9" or "<10.0"
+    gpus: int = 1  # that it takes at least
 
 
 @dataclass(frozen=True)
@@ -281,6 +283,8 @@ def _device(reader: _Reader, node: yaml.Node, kind: str) -> DeviceEntry:
     flags = {"native": reader.value(found["native"], f"{key}.native", bool)} if "native" in found else {}
     if "verified" in found:
         flags["verified"] = reader.value(found["verified"], f"{key}.verified", (str, bool))
+        if not (flags["verified"] is False or re.fullmatch(VERIFIED, str(flags["verified"]))):
+            raise reader.fail(found["verified"], f"{key}.verified", "false, or text: <date>, <hardware>, <result file>")
     return DeviceEntry(support, **texts, **flags)
 
 
@@ -288,7 +292,7 @@ def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, De
     key = f"variants.{label}"
     optional = (
         "scheme", "settings", "artefact", "row_multiple", "column_multiple", "requires", "compute_capability",
-        "default",
+        "gpus", "default",
     )  # fmt: skip
     found = reader.section(node, key, ("precision", "devices"), optional)
     support = {}
@@ -312,6 +316,7 @@ def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, De
         row_multiple=get("row_multiple", int, None),
         column_multiple=get("column_multiple", int, None),
         requires={name: reader.value(value, f"{key}.requires.{name}", int) for name, value in required.items()},
+        gpus=get("gpus", int, 1),
         compute_capability=get("compute_capability", str, None, r"(>=|<)\d+\.\d+"),
         default=get("default", bool, False),
         devices=support,

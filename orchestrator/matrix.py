@@ -13,39 +13,72 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.engines import DEVICES, PRECISIONS, Engine
+from orchestrator.engines import DEVICES, PRECISIONS, Engine, Support
 from orchestrator.markdown import table
+from orchestrator.models import shapes
 from orchestrator.terminal import WIDTH, console, plain
 
 SIGNS = {"supported": "yes", "caveat": "yes, see note", "planned": "planned", "unsupported": "no"}
-LEGEND = "A cell names the variants that run; `no`, `planned` and footnotes say why the others do not."
+LEGEND = (
+    "A cell names the variants that run; `no`, `planned` and footnotes say why the others do not. Verified: when it "
+    "was run on this kind of device, on what, and where the results are."
+)
 BEGIN, END = "<!-- support matrix: begin (./benchmark.sh list --update README.md) -->", "<!-- support matrix: end -->"
+
+
+class _Notes:
+    """Footnotes in the order in which they are first needed; the same text has one number."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def mark(self, text: str) -> str:
+        if text not in self.texts:
+            self.texts.append(text)
+        return f"[{self.texts.index(text) + 1}]"
+
+    def of(self, support: Support) -> str:
+        """The mark of a reason with its link, "" for plain support."""
+        if not support.note or support.state == "supported":
+            return ""
+        return " " + self.mark(f"{support.note} ({support.link})" if support.link else support.note)
 
 
 def frame(engines: list[Engine], device: str) -> tuple[pd.DataFrame, list[str]]:
     """Engine x precision for one kind of device, and the footnotes."""
-    notes: list[str] = []
-
-    def mark(note: str) -> str:
-        if note not in notes:
-            notes.append(note)
-        return f"[{notes.index(note) + 1}]"
-
-    lines = []
+    notes, lines = _Notes(), []
     for engine in engines:
-        entry = engine.devices.get(device)
-        cells = [engine.title + ("" if entry is None or entry.verified else f" {mark(_UNVERIFIED)}"), engine.version]
+        cells = [engine.title, engine.version, _verified(engine, device, notes)]
         for precision in PRECISIONS:
             found = [variant for variant in engine.variants.values() if variant.precision == precision]
             parts = []
             for variant in found:
                 support = engine.support(variant, device)
-                note = f"{support.note} ({support.link})" if support.link else support.note
-                label = variant.name if support.runs else SIGNS[support.state]
-                parts.append(label + (f" {mark(note)}" if note and support.state != "supported" else ""))
+                parts.append((variant.name if support.runs else SIGNS[support.state]) + notes.of(support))
             cells.append(", ".join(dict.fromkeys(parts)) or "-")
         lines.append(cells)
-    return pd.DataFrame(lines, columns=["Engine", "Version", *PRECISIONS]), notes
+    return pd.DataFrame(lines, columns=["Engine", "Version", "Verified", *PRECISIONS]), notes.texts
+
+
+def architectures(engines: list[Engine]) -> tuple[pd.DataFrame, list[str]]:
+    """Engine x model architecture, as the folders state it, and the footnotes."""
+    notes, names = _Notes(), [name.removeprefix("arch-") for name in shapes.architectures()]
+    lines = []
+    for engine in engines:
+        known = [engine.architectures.get(name) for name in names]
+        words = ["not checked" if each is None else SIGNS[each.state] + notes.of(each) for each in known]
+        lines.append([engine.title, *words])
+    return pd.DataFrame(lines, columns=["Engine", *names]), notes.texts
+
+
+def _verified(engine: Engine, device: str, notes: _Notes) -> str:
+    """The date on which it was run on this kind of device, or `unverified`; "-" where it does not run at all."""
+    entry = engine.devices.get(device)
+    if entry is None or not entry.support.runs:
+        return "-"
+    if not isinstance(entry.verified, str):
+        return "-" if entry.verified else f"unverified {notes.mark(_UNVERIFIED)}"
+    return f"{entry.verified.partition(',')[0]} {notes.mark(entry.verified)}"
 
 
 _UNVERIFIED = "complete, but no author has run it on this kind of device yet"
@@ -60,8 +93,9 @@ def render(
     shown.add_column("engine", max_width=24, overflow="fold")
     for precision in PRECISIONS:
         shown.add_column(precision, overflow="fold", ratio=1)
-    for engine, line in zip(engines, data.itertuples(index=False), strict=True):
-        mark = re.search(r" (\[\d+\])$", line[0])
+    verified = data.pop("Verified")
+    for engine, line, when in zip(engines, data.itertuples(index=False), verified, strict=True):
+        mark = re.search(r" (\[\d+\])$", when)
         name = Text(engine.name, style="bold").append(f" {mark[1]}" if mark else "", style="yellow")
         name.append(f"\n{plain(engine.title)} {plain(engine.version)}", style="dim")
         shown.add_row(name, *(_styled(cell) for cell in line[2:]))
@@ -96,13 +130,22 @@ def _print_note(screen, number: int, note: str) -> None:
 
 
 def markdown(engines: list[Engine]) -> str:
-    """The matrix of every kind of device, with legend and footnotes."""
+    """The matrix of every kind of device, and that of the model architectures, with legend and footnotes."""
     parts = [LEGEND]
     for device in DEVICES:
         data, notes = frame(engines, device)
-        parts += [f"**{device}**", table(data)]
-        parts += ["\n".join(f"[{number}] {note}  " for number, note in enumerate(notes, 1))] if notes else []
+        parts += [f"**{device}**", table(data), *_footnotes(notes)]
+    data, notes = architectures(engines)
+    parts += [
+        "**model architectures** (`./benchmark.sh check ENGINE --architectures` compares each with the float32 "
+        "reference; what is not checked is tried)",
+        table(data), *_footnotes(notes),
+    ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def _footnotes(texts: list[str]) -> list[str]:
+    return ["\n".join(f"[{number}] {text}  " for number, text in enumerate(texts, 1))] if texts else []
 
 
 def update(path: Path, engines: list[Engine]) -> None:

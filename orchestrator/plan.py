@@ -141,6 +141,8 @@ def _misfit(variant: Variant, config: dict) -> str | None:
 
 def _other_gpu(variant: Variant, gpus: Sequence[dict]) -> str | None:
     """The GPU whose compute capability the variant excludes, in a sentence; one that is not known is tried."""
+    if gpus and len(gpus) < variant.gpus:
+        return f"{variant.scheme} takes {variant.gpus} GPUs, and {len(gpus)} was chosen: name them with --gpus 0,1"
     wanted = variant.compute_capability
     if wanted is None:
         return None

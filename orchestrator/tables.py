@@ -62,8 +62,12 @@ def when(row: Row) -> str:
 
 
 def grid(rows: list[Row], text) -> pd.DataFrame:
-    """Engine x precision. Several variants of one precision share a cell, each with its scheme's name."""
-    columns = [precision for precision in PRECISIONS if any(row["precision"] == precision for row in rows)]
+    """Engine x precision. Several variants of one precision share a cell, each with its scheme's name.
+
+    A column that nobody supports on this device is left out, as long as there is another: `failures` names its rows.
+    """
+    tried = [row for row in rows if row["outcome"] != "unsupported"] or rows
+    columns = [precision for precision in PRECISIONS if any(row["precision"] == precision for row in tried)]
     keys, table = telling(rows), {}
     for row in rows:
         cell = table.setdefault(contender(row, keys), {}).setdefault(row["precision"], [])

@@ -33,14 +33,14 @@ def check_names(engine: Engine, kind: str, cache: Path, environment: dict[str, s
     `environment` holds pip's settings. A wheel that cannot be had is a finding of its own, neither passed nor failed.
     """
     what = f"{kind}, from sources: "
-    files = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(engine.folder.glob("*.py"))}
-    own = OWN | {engine.folder.name} | {path.stem for path in files}
+    files = _files(engine)
+    own = OWN | {folder.name for folder in engine.folders} | {path.stem for path in files}
     roots = sorted({root for tree in files.values() for root in _roots(tree)} - own)
-    python = python_of(engine.folder, kind)
+    python = python_of(engine.software, kind)
     if python is None:
         return [Finding(f"{what}names exist", None, f"not checked: requirements/{kind}.txt names no Python at its top")]
     findings, fetched, used = [], {}, []
-    locked = pins(engine.folder, kind)
+    locked = pins(engine.software, kind)
     for root in roots:
         pin = pin_of(root, locked)
         found = sources(pin, python, kind, cache, environment or {}) if pin else "nothing that is pinned is named so"
@@ -56,6 +56,22 @@ def check_names(engine: Engine, kind: str, cache: Path, environment: dict[str, s
             looked.up(path, tree)
         findings = [*looked.findings(what, used), *findings]
     return findings
+
+
+def _files(engine: Engine) -> dict[Path, ast.Module]:
+    """The folder's Python files, and what they import of the folders beside it: of common/, of one it builds on."""
+    root, found = engine.folder.parent, {}
+    waiting = sorted(engine.folder.glob("*.py"))
+    while waiting:
+        path = waiting.pop(0)
+        if path in found:
+            continue
+        found[path] = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(found[path]):
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                beside = root / f"{node.module.replace('.', '/')}.py"
+                waiting += [beside] if beside.is_file() else []
+    return found
 
 
 def _roots(tree: ast.Module) -> Iterator[str]:
@@ -92,6 +108,9 @@ class _Looking:
     def up(self, path: Path, tree: ast.Module) -> None:
         """Look up every import, attribute and keyword of one file."""
         self._lines = path.read_text(encoding="utf-8").splitlines()
+        # What the file asks for with hasattr may be absent.
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "hasattr"]
+        self._asked = {node.args[1].value for node in calls if isinstance(node.args[1], ast.Constant)}
         added = [str(each.folder) for each in self.fetched.values()]
         self._project = jedi.Project(
             str(self.folder.parent), sys_path=[*added, str(self.folder.parent)], smart_sys_path=False
@@ -170,7 +189,8 @@ class _Looking:
         if self._foreign(owners):
             before = at[1] - len(node.attr) + 1
             visible = {each.name for each in self._script.complete(node.end_lineno, before)}
-            hidden = not visible or "__getattr__" in visible or any(map(self._opaque, self._foreign(owners)))
+            hidden = not visible or node.attr in self._asked or "__getattr__" in visible
+            hidden = hidden or any(map(self._opaque, self._foreign(owners)))
             self._note(name, node.attr in visible or (None if hidden else False))
         elif not owners and not defined:
             self._note(node.attr, None)

@@ -10,6 +10,7 @@ from orchestrator.conformance.api_names import check_names
 
 HEAD = "# Full lock, Linux x86-64, Python 3.12.\n"
 FILES = {
+    "speedy/broken.py": "raise SystemExit('this was executed')\n",
     "speedy/__init__.py": "from speedy.core import *\nfrom speedy.core import Runner as Engine\n",
     "speedy/core.py": """
 class Base:
@@ -36,11 +37,10 @@ def free(**options): ...
 }
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A folder whose lock pins speedy, a site whose only package it is, and check_names for them."""
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A wheelhouse whose only package is speedy, and the cache of what was fetched."""
+    wheels = tmp_path_factory.mktemp("wheels")
     with zipfile.ZipFile(wheels / "speedy-1.0-py3-none-any.whl", "w") as wheel:
         info = "speedy-1.0.dist-info"
         for name, text in FILES.items():
@@ -48,6 +48,13 @@ def folder(tmp_path):
         wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: speedy\nVersion: 1.0\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
+    return wheels, tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def folder(tmp_path, site):
+    """check_names for a folder whose lock pins speedy."""
+    wheels, cache = site
     made = tmp_path / "bench_alpha"
     (made / "requirements").mkdir(parents=True)
     (made / "requirements" / "cuda.txt").write_text(f"{HEAD}speedy==1.0\n")
@@ -55,7 +62,7 @@ def folder(tmp_path):
     def check(code, **more):
         (made / "bench.py").write_text(code)
         environment = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), **more}
-        return check_names(engine(folder=made), "cuda", tmp_path / "cache", environment)
+        return check_names(engine(folder=made), "cuda", cache, environment)
 
     check.folder = made
     return check
@@ -105,6 +112,7 @@ def test_a_name_that_the_pinned_version_lacks_fails(folder, code, name):
     ("from speedy.core import Anything\nAnything().whatever", "Anything().whatever"),
     ("from speedy.core import free\nfree(now=1)", "free(now=)"),
     ("import speedy\ndef run(model):\n    model.forward()", "forward"),
+    ("from speedy import Engine\nmade = Engine('x')\nif hasattr(made, 'turbo'):\n    made.turbo()", "made.turbo"),
 ])  # fmt: skip
 def test_what_no_source_shows_is_listed_and_not_passed(folder, code, name):
     found, unknown = folder(code)
@@ -132,8 +140,7 @@ def test_a_lock_that_names_no_python_is_said_to_be_unchecked(folder):
     assert found.passed is None and "names no Python" in found.detail
 
 
-def test_nothing_of_a_package_is_executed_and_the_second_look_needs_no_index(folder, monkeypatch):
-    monkeypatch.setitem(FILES, "speedy/__init__.py", FILES["speedy/__init__.py"])
+def test_what_was_fetched_once_needs_no_index(folder):
     assert folder("import speedy\nspeedy.Engine")[0].passed
     assert folder("import speedy\nspeedy.Engine", PIP_FIND_LINKS="/nonexistent")[0].passed
 
@@ -148,3 +155,15 @@ def test_the_package_of_a_module_is_told_by_its_name(tmp_path):
     del locked["onnx-runtime"]
     assert pinned.pin_of("onnx_runtime", locked).name == "onnx-runtime-cuda"
     assert pinned.pin_of("torch", locked) is None
+
+
+def test_nothing_of_a_package_is_executed(folder):
+    assert folder("import speedy.broken")[0].passed
+
+
+def test_modules_beside_the_folder_are_read_where_it_imports_them(folder):
+    (folder.folder.parent / "common").mkdir()
+    (folder.folder.parent / "common" / "loops.py").write_text("from speedy import Motor")
+    (folder.folder.parent / "common" / "other.py").write_text("from speedy import Wheel")
+    (found,) = folder("from common.loops import Motor")
+    assert found.detail.startswith("no speedy.Motor, of ")

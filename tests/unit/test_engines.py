@@ -64,6 +64,15 @@ MISTAKES = {
     "bad name": ("name: toy", "name: Toy", 1, "name: expected text of the form [a-z0-9_]+, not 'Toy'"),
     "flag is a word": ("streams: true", "streams: maybe", 6, "capabilities.streams: expected true or false"),
     "verified is a number": ("state: supported", "state: supported, verified: 1", 8, "devices.cpu.verified: expected"),
+    "verified without a date": (
+        "state: supported", "state: supported, verified: yesterday", 8,
+        "devices.cpu.verified: expected false, or text: <date>, <hardware>, <result file>",
+    ),
+    "verified is true": ("state: supported", "state: supported, verified: true", 8, "devices.cpu.verified: expected"),
+    "compute capability": (
+        "default: true", "compute_capability: Ada", 12, "variants.float32.compute_capability: expected text",
+    ),
+    "requires": ("default: true", "requires: {vocab_size: eight}", 12, "variants.float32.requires.vocab_size: "),
     "architecture without a reason": (
         "variants:\n", "architectures:\n  gemma: {state: unsupported}\nvariants:\n", 10,
         "architectures.gemma.note: expected the reason",
@@ -201,8 +210,9 @@ def test_a_caveat_of_the_device_is_every_variants(tmp_path):
 
 
 def test_where_it_was_verified_is_text(tmp_path):
-    text = GOOD.replace("state: supported}", "state: supported, verified: 2026-11-20 on one machine}")
-    assert engines.read(write(tmp_path, text)).devices["cpu"].verified == "2026-11-20 on one machine"
+    words = "2026-11-20, one machine, results/a.md"
+    text = GOOD.replace("state: supported}", f'state: supported, verified: "{words}"}}')
+    assert engines.read(write(tmp_path, text)).devices["cpu"].verified == words
 
 
 def test_an_engine_can_build_on_the_software_of_another(tmp_path):
@@ -219,3 +229,17 @@ def test_an_engine_can_build_on_the_software_of_another(tmp_path):
 def test_an_engine_builds_on_a_folder_that_exists_and_is_not_its_own(tmp_path, other):
     line, rest = complaint(tmp_path, "licence: MIT", f"licence: MIT\nbuilds_on: {other}")
     assert (line, rest) == (6, "builds_on: expected the name of another engine's folder, without bench_")
+
+
+def test_what_a_model_must_have_is_read(tmp_path):
+    lines = [
+        "column_multiple: 8",
+        "requires: {vocab_size: 8}",
+        'compute_capability: ">=8.9"',
+        "gpus: 2",
+        "default: true",
+    ]
+    more = "\n    ".join(lines)
+    variant = engines.read(write(tmp_path, GOOD.replace("default: true", more))).variants["float32"]
+    assert (variant.column_multiple, variant.requires) == (8, {"vocab_size": 8})
+    assert (variant.compute_capability, variant.gpus) == (">=8.9", 2)

@@ -214,3 +214,10 @@ def test_a_caveat_of_the_model_s_architecture_reaches_its_rows_only():
     assert plan.caveat(one, {"model_type": "mistral"}) is window
     assert plan.unsupported(one, "cpu", {"model_type": "mistral"}) is None
     assert plan.caveat(one, {"model_type": "llama"}) is None
+
+
+def test_a_variant_for_several_gpus_says_how_to_name_them():
+    made, one = cell(gpus=2, scheme="tp2"), {"compute_capability": "9.0"}
+    told = plan.unsupported(made, "cpu", CONFIG, [one])
+    assert told.note == "tp2 takes 2 GPUs, and 1 was chosen: name them with --gpus 0,1"
+    assert plan.unsupported(made, "cpu", CONFIG, [one, one]) is None

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from made_up import Results, engine, result, results, variant
 
-from orchestrator import markdown, report, summarise, texts
+from orchestrator import markdown, report, summarise, tables, texts
 from orchestrator.plan import Cell, Shape
 
 MS = 1_000_000
@@ -238,3 +238,12 @@ def test_escape(text, escaped):
 ])  # fmt: skip
 def test_numbers(value, text):
     assert texts.number(value) == text
+
+
+def test_a_column_that_nobody_supports_is_left_out_while_there_is_another(summary):
+    rows = [dict(row) for row in summary["rows"]]
+    rows.append({**rows[0], "variant": "fp8", "precision": "float8", "outcome": "unsupported", "reason": "no kernels"})
+    assert list(tables.grid(rows, texts.speed).columns) == ["Engine", "float32", "int8"]
+    assert list(tables.grid(rows[-1:], texts.speed).columns) == ["Engine", "float8"]
+    rows[-1] = {**rows[-1], "outcome": "load_failed"}
+    assert list(tables.grid(rows, texts.speed).columns) == ["Engine", "float32", "float8", "int8"]

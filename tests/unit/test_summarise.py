@@ -116,6 +116,13 @@ def test_caveat_unverified_and_synthetic_are_flags(made):
     assert rows(made.directory)["alpha"]["flags"] == ["caveat", "synthetic_weights", "unverified"]
 
 
+def test_a_caveat_of_the_model_s_architecture_is_the_row_s(made):
+    told = {"note": "no sliding window", "link": "https://example.org"}
+    made.run([A]).plan(A, ["k"], architecture=told).launch(A, 0, "k")
+    row = rows(made.end())["alpha"]
+    assert (row["caveat"], row["link"], row["flags"]) == ("no sliding window", "https://example.org", ["caveat"])
+
+
 def test_prompts_and_jobs_differ_by_shape(made):
     wide = cell("alpha", shape=(2, 4, 3))
     made.run([A, wide]).plan(A, ["k"]).plan(wide, ["k"])
