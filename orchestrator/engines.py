@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import UserError
+from orchestrator.models import schemes
 from orchestrator.paths import ROOT
 from orchestrator.suggest import unknown
 
@@ -55,6 +57,12 @@ class Variant:
     row_multiple: int | None
     default: bool
     devices: dict[str, Support]
+    ready: tuple[str, ...] = ()  # schemes of ready-made checkpoints that it loads as they are
+
+    @property
+    def only_ready(self) -> bool:
+        """Nothing here converts a model for it."""
+        return bool(self.ready) and self.artefact is None
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,11 @@ class Engine:
 def discover(root: Path = ROOT) -> dict[str, Engine]:
     """All engines by name. Raises UserError with file, line, key and what was expected."""
     return {engine.name: engine for engine in (read(path) for path in sorted(root.glob("bench_*/engine.yaml")))}
+
+
+def ready_schemes(engines: Iterable[Engine]) -> list[str]:
+    """The schemes of ready-made checkpoints that some variant takes, sorted."""
+    return sorted({scheme for engine in engines for each in engine.variants.values() for scheme in each.ready})
 
 
 def select(requested: str, engines: dict[str, Engine]) -> list[Engine]:
@@ -276,7 +289,7 @@ def _device(reader: _Reader, node: yaml.Node, kind: str) -> DeviceEntry:
 
 def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, DeviceEntry]) -> Variant:
     key = f"variants.{label}"
-    optional = ("scheme", "settings", "artefact", "row_multiple", "default")
+    optional = ("scheme", "settings", "artefact", "row_multiple", "default", "ready")
     found = reader.section(node, key, ("precision", "devices"), optional)
     support = {}
     for kind, entry in reader.items(found["devices"], f"{key}.devices").items():
@@ -297,4 +310,15 @@ def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, De
         row_multiple=get("row_multiple", int, None),
         default=get("default", bool, False),
         devices=support,
+        ready=_ready(reader, found["ready"], f"{key}.ready") if "ready" in found else (),
     )
+
+
+def _ready(reader: _Reader, node: yaml.Node, key: str) -> tuple[str, ...]:
+    """One scheme, or a list of them."""
+    nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    names = tuple(reader.value(each, key, str) for each in nodes)
+    for each, name in zip(nodes, names, strict=True):
+        if not schemes.parse(name):
+            raise reader.fail(each, key, f"{schemes.EXPECTED}, not {name!r}")
+    return names

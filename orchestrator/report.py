@@ -80,7 +80,7 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         ) + "."  # fmt: skip
     else:
         interval = f"No interval: {', '.join(map(str, counts)) or 'no'} launch(es) a row, five are needed for one."
-    failures = tables.failures(rows)
+    failures, ready_made = tables.failures(rows), tables.ready_made(rows)
     return {
         "title": tables.workload_title(rows[0]),
         "workload": workload,
@@ -98,6 +98,7 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
             for flag in sorted({f for row in rows for f in row["flags"]})
             if flag in texts.NOTES
         ],
+        "ready_made": markdown.table(ready_made) if len(ready_made) else None,
         "failures": markdown.table(failures) if len(failures) else None,
     }
 

@@ -13,6 +13,7 @@ from orchestrator.errors import CellError
 from orchestrator.interruption import terminated_as_interrupt, uninterrupted
 from orchestrator.launcher import Launcher, Ready
 from orchestrator.models import Model
+from orchestrator.models.ready import ReadyMade
 from orchestrator.preparation import prepare_all
 from orchestrator.progress import Progress
 from orchestrator.request import Request, described
@@ -27,8 +28,10 @@ class Run:
 
     def __init__(
         self, request: Request, directory: Path, sandbox: Sandbox, resolve: Callable[[], Model], progress: Progress,
-        engines: dict[str, Engine],
+        engines: dict[str, Engine], ready_made: dict[str, ReadyMade | CellError] | None = None,
     ):  # fmt: skip
+        """`ready_made`: the checkpoints to take, by scheme, instead of converting the model; None: all is converted."""
+        self._ready_made = ready_made
         self._request, self._directory, self._sandbox = request, directory, sandbox
         self._resolve, self._progress = resolve, progress
         device = request.device
@@ -102,13 +105,14 @@ class Run:
         made = []
         for cell in cells:
             image, artefact, (job, workload) = prepared[cell.engine.name], artefacts[cell.label], jobs[cell.label]
+            taken = self._taken(cell)
             examined = cell.shape == cells[0].shape and not cell.engine.test_only
             exam = self._standards.exam if examined else None
             mine = [launches.with_exam(job, exam if block == 0 else None) for block in range(self._request.launches)]
             keys = [launches.key(image.tag, model.digest, artefact, each, block) for block, each in enumerate(mine)]
             self._journal.append(
                 "cell", label=cell.label, workload=workload, image=image.tag, image_id=image.id, recipe=image.recipe,
-                keys=keys,
+                keys=keys, ready_made=taken.described() if taken else None,
             )  # fmt: skip
             made.append(Ready(cell, image, artefact, mine, keys))
         return made
@@ -136,8 +140,14 @@ class Run:
         return jobs
 
     def _end_if_unsupported(self, cell: plan.Cell, model: Model) -> bool:
-        lacking = plan.unsupported(cell, self._request.device.kind, model.config)
+        lacking = plan.unsupported(cell, self._request.device.kind, model.config, self._ready_made)
         if lacking is None:
+            try:
+                self._taken(cell)
+            except CellError as error:
+                self._progress.say(f"{cell.label}: {error.outcome}: {first_line(error.reason)}")
+                self._end_cell(cell, error.outcome, error.reason)
+                return True
             return False
         reason = lacking.note or lacking.state
         self._end_cell(cell, "unsupported", f"{reason} ({lacking.link})" if lacking.link else reason)
@@ -163,13 +173,23 @@ class Run:
         store = Artefacts(self._sandbox, self._progress, hardware(self._request.device), self._request.threads)
         artefacts: dict[str, Path | None] = {}
         for cell in cells:
-            kind, image = self._request.device.kind, prepared[cell.engine.name]
+            kind, image, taken = self._request.device.kind, prepared[cell.engine.name], self._taken(cell)
             try:
-                artefacts[cell.label] = store.ensure(cell.engine, kind, cell.variant, model, image, facts)
+                artefacts[cell.label] = (
+                    taken.path if taken else store.ensure(cell.engine, kind, cell.variant, model, image, facts)
+                )
             except CellError as error:
                 self._progress.say(f"{cell.label}: {error.outcome}: {first_line(error.reason)}")
                 self._end_cell(cell, error.outcome, error.reason)
         return artefacts
+
+    def _taken(self, cell: plan.Cell) -> ReadyMade | None:
+        """The ready-made checkpoint that a cell is measured with. Raises the CellError of one that cannot be had."""
+        scheme = plan.ready_scheme(cell.variant, self._ready_made)
+        found = self._ready_made[scheme] if scheme else None
+        if isinstance(found, CellError):
+            raise found
+        return found
 
     def _end_cell(self, cell: plan.Cell, outcome: str, reason: str) -> None:
         """The end of a cell that never came to a launch."""
