@@ -200,9 +200,9 @@ class Results:
                                 manifest={}, config=CONFIG)  # fmt: skip
         return self
 
-    def plan(self, made: Cell, keys: list[str]) -> "Results":
+    def plan(self, made: Cell, keys: list[str], ready_made: dict | None = None) -> "Results":
         self.journal.append("cell", label=made.label, workload=self.workload, image=f"venv:{made.engine.name}-1",
-                            image_id="i" * 12, recipe=["make it"], keys=keys)  # fmt: skip
+                            image_id="i" * 12, recipe=["make it"], keys=keys, ready_made=ready_made)  # fmt: skip
         return self
 
     def launch(self, made: Cell, block: int, key: str, outcome="ok", reason=None, **files) -> "Results":
