@@ -156,7 +156,7 @@ def _no_checkpoint(variant: Variant, offered: Collection[str] | None) -> str | N
     if offered is None or variant.artefact is None or variant.precision in UNQUANTISED:
         return None
     if not variant.ready:
-        return "--artefacts ready: no scheme of ready-made checkpoints is its; leave the option out to have it converted"
+        return "--artefacts ready: it has no ready-made form; leave the option out to have it converted"
     return f"--artefacts ready: the model's entry names no checkpoint under ready: {keys}"
 
 

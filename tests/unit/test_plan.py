@@ -182,7 +182,7 @@ def test_asked_for_ready_made_ones_a_quantised_variant_is_not_converted_instead(
         "unsupported", "--artefacts ready: the model's entry names no checkpoint under ready: gguf-q4_0"
     )  # fmt: skip
     assert lacking(ready, "gptq", {"gguf-f16"}) == ("unsupported", f"{ONLY_READY} model's entry")
-    assert lacking(ready, "made", {"gguf-f16"})[1].startswith("--artefacts ready: no scheme of ready-made")
+    assert lacking(ready, "made", {"gguf-f16"})[1].startswith("--artefacts ready: it has no ready-made form")
     for name in ("float32", "f16", "own"):  # unquantised, or quantised by the engine itself as it loads
         assert lacking(ready, name, {"gguf-q4_0"}) is None
     assert lacking(ready, "q4", {"gguf-q4_0"}) is None
