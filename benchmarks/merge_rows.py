@@ -1,4 +1,4 @@
-"""Time to merge and report many rows (target: 10,000 rows in at most 10 s).
+"""Time to merge and report many rows (target: 10,000 rows in at most 10 s), and to keep them in a store.
 
     .venv/bin/python benchmarks/merge_rows.py [--rows 10000] [--directories 10]
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from orchestrator import merge, report  # noqa: E402 - found only with the path above
+from orchestrator import merge, report, store  # noqa: E402 - found only with the path above
 
 
 def main() -> None:
@@ -50,8 +50,9 @@ def main() -> None:
         for number in range(options.directories):
             directory = Path(folder) / f"part{number}"
             directory.mkdir()
-            rows = [{**row, "variant": f"v{number}-{index}"} for index in range(each)]
-            (directory / "summary.json").write_text(json.dumps({**summary, "rows": rows}))
+            run = {**summary["run"], "run_id": f"run{number}"}  # another run, or it would count once
+            rows = [{**row, "variant": f"v{number}-{index}", "run_id": f"run{number}"} for index in range(each)]
+            (directory / "summary.json").write_text(json.dumps({**summary, "run": run, "rows": rows}))
             directories.append(directory)
         out = Path(folder) / "out"
         out.mkdir()
@@ -59,10 +60,16 @@ def main() -> None:
         merged = merge.merge(directories)
         report.write(out, merged)
         seconds = time.monotonic() - started
+        started = time.monotonic()
+        file = Path(folder) / "results.duckdb"
+        store.append(file, [part for path in directories for part in merge.split(merge.load(path), path)])
+        appended = time.monotonic()
+        assert len(merge.load(file)["rows"]) == len(merged["rows"])
+        kept = f"store: {appended - started:.1f} s to append, {time.monotonic() - appended:.1f} s to read, "
+        kept += f"{file.stat().st_size / 2**20:.1f} MiB"
         size = (out / "report.md").stat().st_size / 2**20
-        print(
-            f"{len(merged['rows'])} rows merged and reported in {seconds:.1f} s (target 10 s); report.md {size:.1f} MiB"
-        )
+        done = f"{len(merged['rows'])} rows merged and reported in {seconds:.1f} s (target 10 s)"
+        print(f"{done}; report.md {size:.1f} MiB; {kept}")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from orchestrator import audit, choose, choose_text, compare, compare_text, engines, matrix, merge, outcomes, report
+from orchestrator import (
+    audit,
+    choose,
+    choose_text,
+    compare,
+    compare_text,
+    engines,
+    exports,
+    matrix,
+    merge,
+    outcomes,
+    report,
+    static_charts,
+    store,
+)  # fmt: skip
 from orchestrator.errors import UserError
+from orchestrator.models.store import write_atomically
 from orchestrator.plan import split
 from orchestrator.quantities import QUANTITIES
+
+RESULTS = click.Path(path_type=Path, exists=True)  # a results directory, a merged one, or a store file
 
 
 def check_directory(directory: Path, resume: bool) -> None:
@@ -25,8 +43,12 @@ def check_directory(directory: Path, resume: bool) -> None:
 
 
 def support_matrix() -> str:
-    """The matrix of all engines that are more than a test."""
-    return matrix.markdown([engine for engine in engines.discover().values() if not engine.test_only])
+    """The matrix of all engines that are more than a test, as Markdown."""
+    return matrix.markdown(real_engines())
+
+
+def real_engines() -> list[engines.Engine]:
+    return [engine for engine in engines.discover().values() if not engine.test_only]
 
 
 @click.command("audit")
@@ -40,27 +62,128 @@ def audit_command(file: Path, form: str) -> int:
 
 
 @click.command("report")
-@click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
-def report_command(directory: Path) -> int:
-    """Write the summary and report of a results directory anew."""
-    summary = merge.load(directory)
-    path = report.write(directory, summary, support_matrix())
+@click.argument("results", type=RESULTS)
+@click.option(
+    "--format", "form", type=click.Choice([*exports.FORMATS, *static_charts.FORMATS]),
+    help="print tables, or write the charts as png or svg  [default: write report.md and summary.*]",
+)  # fmt: skip
+@click.option("--table", "name", metavar="NAME", help=f"all, or one of {', '.join(exports.NAMES)}")
+@click.option("--history", is_flag=True, help="each engine's line over versions and dates, as --table history")
+@click.option("--baseline", metavar="ENGINE:VARIANT", help="what `settings` and `precisions` are relative to  "
+              "[default: the first float32 row; an engine's most precise variant]")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="a file for a table, a new directory for all else")
+def report_command(
+    results: Path, form: str | None, name: str | None, history: bool, baseline: str | None, out: Path | None
+) -> int:
+    """Write the report of results anew, or print their tables for pasting.
+
+    RESULTS is a directory that `run` or `merge` wrote, or a file that `merge --store` wrote. Without --table, csv and
+    json are the rows with all their figures, and markdown, latex and table are all tables.
+
+    \b
+    ./benchmark.sh report results/mine
+    ./benchmark.sh report results/mine --format latex --table speed > speed.tex
+    ./benchmark.sh report results/mine --table settings --baseline ENGINE:float32
+    ./benchmark.sh report results.duckdb --history
+    ./benchmark.sh report results/mine --format svg --out charts
+    """
+    if history and name not in (None, "history"):
+        raise UserError(f"--history is --table history: leave --table {name} away")
+    name = "history" if history else name
+    summary = merge.load(results)
+    if form in static_charts.FORMATS:
+        return _write_charts(summary, form, out, name, baseline)
+    if form or name or baseline:
+        _print(_as_text(summary, form or "table", name, baseline), out)
+        return outcomes.EXIT_OK
+    if out:
+        check_directory(out, resume=False)
+    elif results.is_dir():
+        out = results
     click.echo(report.terminal(summary))
-    click.echo(f"report: {path}")
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        click.echo(f"report: {report.write(out, summary, support_matrix())}")
+    else:
+        click.echo(f"report: not written; `./benchmark.sh report {results} --out DIR` writes it")
+    return outcomes.EXIT_OK
+
+
+def _as_text(summary: dict[str, Any], form: str, name: str | None, baseline: str | None) -> str:
+    if name is None and form in ("csv", "json") and baseline is None:
+        return report.as_csv(summary) if form == "csv" else report.as_text(summary)
+    return exports.FORMATS[form](exports.collect(summary, real_engines(), name or "all", baseline))
+
+
+def _print(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text.rstrip("\n"))
+        return
+    if out.exists():
+        raise UserError(f"{out} is there already: remove it, or name another --out")
+    if not out.parent.is_dir():
+        raise UserError(f"{out.parent} is no directory: make it, or name another --out")
+    write_atomically(out, text)
+
+
+def _write_charts(summary: dict[str, Any], form: str, out: Path | None, name: str | None, baseline: str | None) -> int:
+    if out is None:
+        raise UserError(f"--format {form} writes a file for each chart: name a directory for them with --out")
+    if name or baseline:
+        raise UserError(f"--format {form} writes charts: --table, --history and --baseline choose tables")
+    check_directory(out, resume=False)
+    paths, lacking = static_charts.write(out, summary, form)
+    for path in paths:
+        click.echo(path)
+    for reason in lacking:
+        click.echo(f"no {reason[0].lower()}{reason[1:]}", err=True)
     return outcomes.EXIT_OK
 
 
 @click.command("merge")
-@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--out", required=True, type=click.Path(path_type=Path))
-def merge_command(directories: tuple[Path, ...], out: Path) -> int:
-    """Join several results directories in one report."""
-    check_directory(out, resume=False)
-    summary = merge.merge(list(directories))
-    out.mkdir(parents=True, exist_ok=True)
-    path = report.write(out, summary, support_matrix())
-    click.echo(report.terminal(summary))
-    click.echo(f"report: {path}")
+@click.argument("results", nargs=-1, required=True, type=RESULTS)
+@click.option("--out", type=click.Path(path_type=Path), help="a new directory for the one report of all")
+@click.option(
+    "--store", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.duckdb",
+    help="append the runs to this file; `report`, `compare` and `choose` read it as they do a directory",
+)  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def merge_command(results: tuple[Path, ...], out: Path | None, file: Path | None, form: str) -> int:
+    """Join several results in one report, or collect them in one file.
+
+    A run that is there twice counts once, and nothing is overwritten. Results of several machines are merged alike;
+    rows that did different work under the same name are refused in a report and kept apart in a store.
+
+    \b
+    ./benchmark.sh merge results/laptop results/server --out results/both
+    ./benchmark.sh merge results/* --store results.duckdb
+    """
+    if out is None and file is None:
+        raise UserError("say where to: --out DIR for a report, --store FILE.duckdb to collect runs")
+    said: list[str] = []
+    done: dict[str, Any] = {}
+    if out:
+        check_directory(out, resume=False)
+        summary = merge.merge(list(results), said.append)
+    if file:
+        parts = [part for each in results for part in merge.split(merge.load(each), each)]
+        done["store"] = {"file": str(file), **vars(store.append(file, parts))}
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        path = report.write(out, summary, support_matrix())
+        done.update(report=str(path), summary=str(out / report.SUMMARY), rows=len(summary["rows"]))
+    if form == "json":
+        click.echo(json.dumps({**done, "notes": said}, indent=1))
+        return outcomes.EXIT_OK
+    if out:
+        click.echo(report.terminal(summary))
+    for line in said:
+        click.echo(f"note: {line}")
+    if out:
+        click.echo(f"report: {done['report']}")
+    if file:
+        counts = "{added} added, {known} there already; it holds {runs} run(s) with {rows} row(s)"
+        click.echo(f"store: {file}: {counts.format(**done['store'])}")
     return outcomes.EXIT_OK
 
 
@@ -96,7 +219,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -
 
 @click.command("choose")
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True,
-                type=click.Path(path_type=Path, exists=True, file_okay=False))  # fmt: skip
+                type=RESULTS)  # fmt: skip
 @click.option("--objective", type=click.Choice(list(choose.OBJECTIVES)), default="decode_tps", show_default=True,
               help="what to have most (or, of memory, energy and KL, least) of")  # fmt: skip
 @constraint_options
@@ -141,7 +264,7 @@ def _share(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -
 
 @click.command("compare")
 @click.argument("directories", metavar="BEFORE [AFTER]", nargs=-1, required=True,
-                type=click.Path(path_type=Path, exists=True, file_okay=False))  # fmt: skip
+                type=RESULTS)  # fmt: skip
 @click.option("--metric", type=click.Choice(compare.METRICS), default="decode_tps", show_default=True)
 @click.option("--before", metavar="ENGINE[:VARIANT][@VERSION]", help="only these rows of the first directory")
 @click.option("--after", metavar="ENGINE[:VARIANT][@VERSION]", help="only these rows of the last directory")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -53,6 +54,20 @@ def read(directory: Path) -> Iterator[dict[str, Any]]:
             if not isinstance(record, dict) or "kind" not in record:
                 raise UserError(f"{path} line {number} is damaged: restore the file, or measure into another --out")
             yield record
+
+
+def identity(directory: Path) -> dict[str, Any]:
+    """Which run this is, and how far its journal goes: {"run_id", "journal": {"sha256", "records"}}.
+
+    The id is made of the first record (time, command, seed, machine), which a resumed or copied run keeps.
+    """
+    lines = (directory / NAME).read_bytes().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith(b"\n")]
+    digest = hashlib.sha256(b"".join(whole)).hexdigest()
+    return {
+        "run_id": hashlib.sha256(whole[0]).hexdigest()[:16],
+        "journal": {"sha256": digest, "records": len(whole)},
+    }
 
 
 def now() -> str:

@@ -10,6 +10,7 @@ from orchestrator.engines import DEVICES, PRECISIONS, Engine
 from orchestrator.markdown import table
 
 SIGNS = {"supported": "yes", "caveat": "yes, see note", "planned": "planned", "unsupported": "no"}
+LEGEND = "A cell names the variants that run; `no`, `planned` and footnotes say why the others do not."
 BEGIN, END = "<!-- support matrix: begin (./benchmark.sh list --update README.md) -->", "<!-- support matrix: end -->"
 
 
@@ -44,7 +45,7 @@ _UNVERIFIED = "complete, but no author has run it on this kind of device yet"
 
 def markdown(engines: list[Engine]) -> str:
     """The matrix of every kind of device, with legend and footnotes."""
-    parts = ["A cell names the variants that run; `no`, `planned` and footnotes say why the others do not."]
+    parts = [LEGEND]
     for device in DEVICES:
         data, notes = frame(engines, device)
         parts += [f"**{device}**", table(data)]

@@ -14,6 +14,7 @@ METRICS = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s")
 P90_NEEDS, P99_NEEDS = 64, 662  # fewer steps do not support the tail
 NOISY_SHARE = 0.05  # of one core
 SAMPLES_LIMIT = 256 << 20  # bytes
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 NOISE_NEEDS_S = 0.2  # CPU counters tick at 100 Hz: a shorter iteration's share is rounding
 
 
@@ -78,7 +79,7 @@ def iteration_metrics(sample: dict[str, Any], batch: int, prompt_tokens: int, st
 
 
 def launch_metrics(samples: list[dict[str, Any]], job: dict[str, Any], streams: bool) -> dict[str, Any]:
-    """Per metric the list of iteration values; tails of the step times where the sample supports them; flags."""
+    """Per metric the list of iteration values; all step times, their tails where the sample supports them; flags."""
     shape = job["shape"]
     measured = [sample for sample in samples if sample["phase"] == "measure"]
     prompt_tokens = len(job["prompts"][0][0])  # a text of the user's own may be shorter than the shape says
@@ -93,6 +94,7 @@ def launch_metrics(samples: list[dict[str, Any]], job: dict[str, Any], streams: 
         flags.append("noisy_host")
     return {
         **{name: [row[name] for row in rows if row[name] is not None] for name in METRICS},
+        "steps_s": steps,
         "itl_p90_s": percentile(steps, 0.90) if len(steps) >= P90_NEEDS else None,
         "itl_p99_s": percentile(steps, 0.99) if len(steps) >= P99_NEEDS else None,
         "flags": flags,

@@ -1,4 +1,4 @@
-"""summary.json, summary.csv and report.md of a results directory, and the table on the terminal."""
+"""summary.json, summary.csv, report.md and report.html of a results directory, and the table on the terminal."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ import jinja2
 import pandas as pd
 from tabulate import tabulate
 
-from orchestrator import markdown, tables, texts
+from orchestrator import markdown, spreadsheet, tables, tables_relative, texts
 from orchestrator.models.store import write_atomically
+from orchestrator.page import document
 
 SUMMARY, CSV, REPORT = "summary.json", "summary.csv", "report.md"
 DETAILS_LIMIT = 60  # beyond, reproduction commands stay in the launches' own folders
+WIDE = 14  # columns; a table of more machines is left to `report --table machines`
 NESTED = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s", "quality", "gates")
+NOT_IN_CSV = ("reproduce_commands", "loaded", "itl_quantiles", "log_tail")  # summary.json has them
 
 
 def write(directory: Path, summary: dict[str, Any], matrix: str | None = None) -> Path:
-    """Write the three files into `directory`. Returns the report's path."""
+    """Write summary.json, summary.csv, report.md and report.html into `directory`. Returns report.md's path."""
     write_atomically(directory / SUMMARY, as_text(summary))
-    frame(summary["rows"]).to_csv(directory / CSV, index=False)
+    write_atomically(directory / CSV, as_csv(summary))
     path = directory / REPORT
     write_atomically(path, render(summary, matrix))
+    document.write(directory, summary)
     return path
 
 
@@ -34,6 +38,11 @@ def as_text(summary: dict[str, Any]) -> str:
     return f'{json.dumps(head, allow_nan=False)[:-1]},\n"rows": [\n{rows}\n]}}\n'
 
 
+def as_csv(summary: dict[str, Any]) -> str:
+    """The rows as a spreadsheet may open them."""
+    return spreadsheet.csv_text(frame(summary["rows"]))
+
+
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """One line a row, nested values as `decode_tps.median` and so on; lists and other trees as JSON text."""
     flat = []
@@ -42,7 +51,7 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
         for key, value in row.items():
             if key in NESTED:
                 line.update({f"{key}.{inner}": each for inner, each in (value or {}).items() if inner != "values"})
-            elif key not in ("reproduce_commands", "loaded"):
+            elif key not in NOT_IN_CSV:
                 line[key] = json.dumps(value) if isinstance(value, (dict, list)) else value
         flat.append(line)
     return pd.DataFrame(flat)
@@ -80,7 +89,7 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         ) + "."  # fmt: skip
     else:
         interval = f"No interval: {', '.join(map(str, counts)) or 'no'} launch(es) a row, five are needed for one."
-    failures, ready_made = tables.failures(rows), tables.ready_made(rows)
+    machines = tables_relative.machines(rows)
     return {
         "title": tables.workload_title(rows[0]),
         "workload": workload,
@@ -89,7 +98,12 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "mean": markdown.table(tables.grid(rows, texts.mean_std)),
         "split": markdown.table(tables.memory_split(rows)),
         "memory": markdown.table(tables.grid(rows, texts.memory)),
-        "settings": markdown.table(tables.settings(rows)),
+        "settings": markdown.table(tables_relative.settings(rows)),
+        "settings_note": tables_relative.settings_note(rows),
+        "precisions": _unless_empty(tables_relative.precisions(rows)),
+        "machines": _unless_empty(machines) if len(machines.columns) <= WIDE else None,
+        "devices": _unless_empty(tables_relative.cpu_against_accelerator(rows)),
+        "outliers": tables_relative.OUTLIERS,
         "detail": markdown.table(tables.detail(rows)),
         "ranking": markdown.table(tables.ranking(rows)),
         "evidence": markdown.table(tables.evidence(rows)),
@@ -98,9 +112,13 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
             for flag in sorted({f for row in rows for f in row["flags"]})
             if flag in texts.NOTES
         ],
-        "ready_made": markdown.table(ready_made) if len(ready_made) else None,
-        "failures": markdown.table(failures) if len(failures) else None,
+        "ready_made": _unless_empty(tables.ready_made(rows)),
+        "failures": _unless_empty(tables.failures(rows)),
     }
+
+
+def _unless_empty(found: pd.DataFrame) -> str | None:
+    return markdown.table(found.rename(columns=markdown.escape)) if len(found) else None
 
 
 def terminal(summary: dict[str, Any]) -> str:

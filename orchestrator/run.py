@@ -112,7 +112,8 @@ class Run:
             keys = [launches.key(image.tag, model.digest, artefact, each, block) for block, each in enumerate(mine)]
             self._journal.append(
                 "cell", label=cell.label, workload=workload, image=image.tag, image_id=image.id, recipe=image.recipe,
-                keys=keys, ready_made=taken.described() if taken else None,
+                keys=keys, artefact=artefact.parent.name if artefact else None,
+                ready_made=taken.described() if taken else None,
             )  # fmt: skip
             made.append(Ready(cell, image, artefact, mine, keys))
         return made

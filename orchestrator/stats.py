@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from math import comb, exp, log
-from statistics import fmean, median, stdev
+from statistics import fmean, median, quantiles, stdev
 from typing import Any
 
 LEVEL = 0.90  # the interval is the narrowest symmetric one of at least this level
@@ -133,6 +133,19 @@ def _judged(middle: float | None, interval: tuple[float, float, float] | None) -
     else:
         verdict = "cannot tell"
     return {"ratio": middle, "low": low, "high": high, "level": level, "verdict": verdict}
+
+
+def within_fences(values: list[float]) -> list[float]:
+    """The values inside Tukey's fences, [Q1 - 1.5 IQR, Q3 + 1.5 IQR]; fewer than five values are all inside.
+
+    J. W. Tukey, Exploratory Data Analysis (1977), ch. 2; quartiles by linear interpolation (type 7 of Hyndman and Fan,
+    The American Statistician 50 (1996) 361-365). Only for tables that others print in this way: no verdict uses it.
+    """
+    if len(values) < MIN_LAUNCHES:
+        return values
+    first, _, third = quantiles(values, n=4, method="inclusive")
+    reach = 1.5 * (third - first)
+    return [value for value in values if first - reach <= value <= third + reach]
 
 
 def percentile(values: list[float], share: float) -> float:

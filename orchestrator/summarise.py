@@ -10,17 +10,20 @@ from typing import Any
 from orchestrator import gates, journal, stats
 from orchestrator.errors import UserError
 from orchestrator.limits import read_limits
-from orchestrator.metrics import METRICS
+from orchestrator.metrics import METRICS, QUANTILES
 from orchestrator.recorded import ENERGY, recorded
+from orchestrator.sandbox import tail
+from orchestrator.timeline import timeline
 
 SCHEMA = 1
 QUALITY_UNKNOWN = dict.fromkeys(("tokens", "kl", "kl_p99", "top1", "perplexity", "reference_perplexity"))
+LOG_LINES, LOG_LIMIT = 20, 4000  # characters of a failed launch's log that a row keeps; the file has all of it
 EACH_LAUNCH = ("peak_host_mib", "peak_mapped_file_mib", "peak_device_mib", "energy_j_per_token")  # in `blocks`' order
 DRIFT = 0.05  # of the speed from the first block to the last, where every block goes the same way
 
 
 def summarise(directory: Path) -> dict[str, Any]:
-    """The summary of one results directory: {"schema", "run", "limits", "rows"}.
+    """The summary of one results directory: {"schema", "run", "limits", "reference", "timeline", "rows"}.
 
     Raises UserError where there is no journal.
     """
@@ -42,7 +45,11 @@ def summarise(directory: Path) -> dict[str, Any]:
     for run, model in zip(runs, models, strict=True):  # a resumed run may ask for more, of another device or model;
         cells.update({cell["label"]: (cell, run, model) for cell in run["cells"]})  # what was before stays what it was
     limits = read_limits(directory)
-    rows = [_row(cell, directory, records, run, model, end, limits) for cell, run, model in cells.values()]
+    which = journal.identity(directory)
+    rows = [
+        {**_row(cell, directory, records, run, model, end, limits), "run_id": which["run_id"]}
+        for cell, run, model in cells.values()
+    ]
     model = models[-1]
     return {
         "schema": SCHEMA,
@@ -52,10 +59,12 @@ def summarise(directory: Path) -> dict[str, Any]:
             "end": end,
             "model": {key: model[key] for key in ("name", "digest", "synthetic", "parameters")} if model else None,
             "directory": str(directory.resolve()),
+            **which,
             "images": {record["image"]: record["image_id"] for record in records if record["kind"] == "cell"},
         },
         "limits": limits,
         "reference": next((r["reference"] for r in reversed(records) if r["kind"] == "standards"), None),
+        "timeline": timeline(directory, records),
         "rows": rows,
     }
 
@@ -131,11 +140,14 @@ def _row(
         **{f"artefact_{name}": ready_made.get(name) for name in ("scheme", "source", "revision", "digest")},
         "outcome": outcome,
         "reason": reason,
+        "log_tail": _log_tail(directory, latest),
+        "started": min((record["started"] for record in every), default=run["time"]),
         "launches": len(measured),
         "blocks": blocks,
         "repeated_launches": max(0, len(every) - len(latest)),
         "iterations": sum(len(launch["decode_tps"]) for launch in measured),
         **{name: _metric(name, measured) for name in METRICS},
+        "itl_quantiles": _quantiles([step for launch in measured for step in launch["steps_s"]]),
         "itl_p90_s": _median(measured, "itl_p90_s"),
         "itl_p99_s": _median(measured, "itl_p99_s"),
         "load_s": _median(measured, "load_s"),
@@ -165,6 +177,7 @@ def _row(
         "link": cell["link"],
         "image": planned["image"] if planned else None,
         "image_id": planned["image_id"] if planned else None,
+        "artefact": planned.get("artefact") if planned else None,
         **_reproduction(directory, first),
     }
 
@@ -260,6 +273,20 @@ def _outcome(cell, records, planned, latest: dict[int, dict], end: str) -> tuple
     word = "interrupted" if end != "harness_error" else "harness_error"
     wanted = len(planned["keys"]) if planned else 0
     return word, f"{len(latest)} of {wanted} launches were measured; `--resume` measures the rest"
+
+
+def _log_tail(directory: Path, latest: dict[int, dict]) -> str | None:
+    """The end of the log of the launch whose failure is the row's outcome."""
+    failed = next((record for _, record in sorted(latest.items()) if record["outcome"] != "ok"), None)
+    return (tail(directory / failed["directory"] / "stderr.log", LOG_LINES)[-LOG_LIMIT:] or None) if failed else None
+
+
+def _quantiles(steps: list[float]) -> dict[str, Any] | None:
+    """Of all measured steps of all launches: {"count", "shares", "seconds"}; None where nothing streamed."""
+    if not steps:
+        return None
+    seconds = [stats.percentile(steps, share) for share in QUANTILES]
+    return {"count": len(steps), "shares": list(QUANTILES), "seconds": seconds}
 
 
 def _metric(name: str, measured: list[dict]) -> dict[str, Any] | None:

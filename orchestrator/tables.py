@@ -8,7 +8,7 @@ import pandas as pd
 
 from orchestrator import stats
 from orchestrator.engines import PRECISIONS
-from orchestrator.texts import Row, first_line, milliseconds, notes, number, percent, scientific, speed
+from orchestrator.texts import Row, first_line, milliseconds, number, percent, scientific, speed
 
 
 def workload_title(row: Row) -> str:
@@ -29,13 +29,36 @@ def by_workload(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def telling(rows: list[Row]) -> tuple[str, ...]:
-    """The keys, beside the engine, in which the rows of a table differ. Once a table: a fleet has many rows."""
-    return tuple(key for key in ("device", "machine", "isolation") if len({row[key] for row in rows}) > 1)
+    """The keys, beside the engine, in which the rows of a table differ. Once a table: a fleet has many rows.
+
+    Runs of one machine at different times are told apart by the engine's version, else by the time.
+    """
+    keys = [key for key in ("device", "machine", "isolation") if len({row[key] for row in rows}) > 1]
+    for key in ("engine_version", "run_started", "source"):
+        if len({_identity(row, keys) for row in rows}) == len(rows):
+            break
+        if len({row.get(key) for row in rows}) > 1 and (key != "engine_version" or _versions_differ(rows)):
+            keys.append(key)
+    return tuple(keys)
+
+
+def _identity(row: Row, keys: list[str]) -> tuple:
+    return row["title"], row["variant"], row["batch_size"], *(row.get(key) for key in keys)
+
+
+def _versions_differ(rows: list[Row]) -> bool:
+    """Whether some engine is there in two versions; that different engines have different ones tells nothing."""
+    return len({(row["engine"], row["engine_version"]) for row in rows}) > len({row["engine"] for row in rows})
 
 
 def contender(row: Row, keys: tuple[str, ...]) -> str:
     """The engine's title, and what else tells it apart (`telling`)."""
-    return " · ".join([row["title"], *(str(row[key]) for key in keys)])
+    return " · ".join([row["title"], *(when(row) if key == "run_started" else str(row[key]) for key in keys)])
+
+
+def when(row: Row) -> str:
+    """When the row's run began, UTC; a summary of a single run says it of the run, not of its rows."""
+    return (row.get("run_started") or row.get("started") or "time unknown")[:19].replace("T", " ")
 
 
 def grid(rows: list[Row], text) -> pd.DataFrame:
@@ -76,34 +99,6 @@ def memory_split(rows: list[Row]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=names)
 
 
-def settings(rows: list[Row]) -> pd.DataFrame:
-    """Software, Settings, Avg Tok/s, Max Mem, Speed X, Max mem %, Notes; relative to the first engine's float32.
-
-    Avg Tok/s is the mean end-to-end speed (prompt included), which is what older tables of this form print.
-    """
-    keys = telling(rows)
-    base = next((row for row in rows if row["outcome"] == "ok" and row["precision"] == "float32"), None)
-    lines = []
-    for row in rows:
-        if row["outcome"] != "ok":
-            lines.append(
-                [contender(row, keys), row["variant"], row["outcome"], "-", "-", "-", first_line(row["reason"])]
-            )
-            continue
-        relative_speed = relative_memory = "-"
-        if base:
-            relative_speed = f"{row['e2e_tps']['mean'] / base['e2e_tps']['mean']:.3g}"
-            if row["peak_host_mib"] and base["peak_host_mib"]:
-                relative_memory = f"{100 * row['peak_host_mib'] / base['peak_host_mib']:.0f} %"
-        lines.append([
-            contender(row, keys), row["variant"], number(row["e2e_tps"]["mean"]), f"{number(row['peak_host_mib'])} MiB",
-            relative_speed, relative_memory, notes(row),
-        ])  # fmt: skip
-    return pd.DataFrame(
-        lines, columns=["Software", "Settings", "Avg Tok/s", "Max Mem", "Speed X", "Max mem %", "Notes"]
-    )
-
-
 def detail(rows: list[Row]) -> pd.DataFrame:
     """Prefill, time to first token, step time, cold start, for every row that is ok."""
     keys, lines = telling(rows), []
@@ -138,7 +133,7 @@ def ranking(rows: list[Row]) -> pd.DataFrame:
     )
     for above, row in zip([None, *ranked], ranked, strict=False):
         lines.append([
-            contender(row, keys), row["variant"], speed(row), *_against(row, above),
+            contender(row, keys), row["variant"], speed(row), *against(row, above),
             "-" if row is ranked[0] else number(row["decode_tps"]["median"] / ranked[0]["decode_tps"]["median"]),
         ])  # fmt: skip
     return pd.DataFrame(
@@ -146,7 +141,7 @@ def ranking(rows: list[Row]) -> pd.DataFrame:
     )
 
 
-def _against(row: Row, other: Row | None) -> tuple[str, str]:
+def against(row: Row, other: Row | None) -> tuple[str, str]:
     """Ratio and verdict of two rows; only rows of the same blocks of one run can be paired."""
     if other is None:
         return "-", "-"

@@ -190,7 +190,8 @@ class Results:
             for each in cells
         ]  # fmt: skip
         self.journal.append("run", **{
-            "schema": 1, "time": "2025-01-01T00:00:00+00:00", "command": ["run"], "model": "m", "isolation": "venv",
+            "schema": 1, "time": "2025-01-01T00:00:00+00:00", "command": ["run", "--out", self.directory.name],
+            "model": "m", "isolation": "venv",
             "device": {"kind": "cpu", "name": "Example", "ids": ["cpu"], "key": "cpu", "detail": {}},
             "profile": "standard", "is_measurement": True, "launches": 1, "repetitions": 2, "threads": 2, "seed": 7,
             "hostname": "box", "host": HOST, "cells": described, **changes,

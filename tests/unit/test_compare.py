@@ -368,7 +368,7 @@ def test_hostile_names_are_text(call, tmp_path, form):
     (["before", "--before", "alpha", "--after", "beta", "--anchor", "gamma"], "--anchor: measured side by side"),
     (["before", "after", "--before", "alpha", "--after", "alpha:q@3"], "no row of after is 'alpha:q@3'"),
     (["before", "after", "before"], "compare takes one or two results directories, not 3"),
-    (["before", "nowhere"], "Invalid value for 'BEFORE [AFTER]': Directory 'nowhere' does not exist"),
+    (["before", "nowhere"], "Invalid value for 'BEFORE [AFTER]': Path 'nowhere' does not exist"),
     (["before", "after", "--fail-on-regression", "5"], "Invalid value for '--fail-on-regression': expected a share"),
     (["before", "after", "--metric", "joy"], "Invalid value for '--metric'"),
 ])  # fmt: skip
@@ -411,7 +411,7 @@ def test_from_the_journals_of_two_runs(call, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before  # nothing is written
     code, out, _ = call("choose", one, two)
     assert code == 0
-    assert "pick: Alpha float32 · " in out
+    assert "pick: Alpha · " in out
 
 
 def test_the_peaks_of_every_launch_are_in_the_summary(call, tmp_path):

@@ -1,0 +1,72 @@
+"""Size of report.html and time to first render with many rows (targets: 20 MB and 3 s at 10,000 rows).
+
+    .venv/bin/python benchmarks/page_render.py [--rows 10000] [--repeats 5]
+
+The rows are made up (tests/unit/made_up_summary.py), the browser is real: a headless Chromium opens the file afresh
+each time. First render is from the start of the navigation until the first rows of the table are drawn; beside it stand
+the first contentful paint, a sort of all rows, and the first chart from the moment it is scrolled to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit"), str(ROOT / "tests" / "browser")]
+import made_up_summary  # noqa: E402 - found only with the path above
+from chromium import launched  # noqa: E402
+
+from orchestrator.page import document  # noqa: E402
+
+SIZE_MB, RENDER_S = 20, 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        summary = made_up_summary.fleet(options.rows)
+        started = time.monotonic()
+        path = document.write(Path(folder), summary)
+        wrote_s, size = time.monotonic() - started, path.stat().st_size / 1e6
+        found = [timed(path) for _ in range(options.repeats)]
+    paint, render, sort, chart = (median(values) for values in zip(*found, strict=True))
+    print(f"{options.rows} rows: report.html written in {wrote_s:.1f} s")
+    print(f"size {size:.1f} MB, {size / SIZE_MB:.2f} of the target of {SIZE_MB} MB")
+    print(
+        f"first render {render:.2f} s, {render / RENDER_S:.2f} of the target of {RENDER_S} s "
+        f"(median of {options.repeats}: {', '.join(f'{each[1]:.2f}' for each in found)})"
+    )
+    print(f"first contentful paint {paint:.2f} s, a sort of all rows {sort:.2f} s, the first chart {chart:.2f} s")
+
+
+def timed(path: Path) -> tuple[float, float, float, float]:
+    """Seconds: first contentful paint, first rows of the table, a sort, the first chart after it was scrolled to."""
+    with launched() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(path.as_uri())
+        page.wait_for_selector("#rows tbody tr")
+        marks = [
+            page.evaluate(f"performance.getEntriesByName('{name}')[0].startTime / 1000")
+            for name in ("first-contentful-paint", "table-drawn")
+        ]
+        assert page.locator("#rows tbody tr").count() == 25
+        started = time.monotonic()
+        page.locator("#rows thead th", has_text="MBU").click()
+        page.wait_for_selector("#rows thead th.dt-ordering-asc:has-text('MBU')")
+        sort = time.monotonic() - started
+        started = time.monotonic()
+        page.locator("#chart-speed-quality").scroll_into_view_if_needed()
+        page.wait_for_selector("#chart-speed-quality .plot.drawn")
+        return *marks, sort, time.monotonic() - started
+
+
+if __name__ == "__main__":
+    main()

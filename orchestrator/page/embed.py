@@ -1,0 +1,62 @@
+"""Data and libraries inside one HTML file, so that nothing in them can act as markup and nothing is loaded."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import gzip
+import hashlib
+import json
+import re
+from importlib.resources import files
+from typing import Any
+
+UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+LIBRARIES = {"datatables": ("itables", "html/dt_bundle.js"), "plotly": ("plotly", "package_data/plotly.min.js")}
+TABLE_STYLE = ("itables", "html/dt_bundle.css")
+TERMINAL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")  # colours, titles (ECMA-48)
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def as_json(value: Any) -> str:
+    """JSON for a `<script type="application/json">`: no character in it can end the element or open a comment."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    for character, escaped in UNSAFE.items():
+        text = text.replace(character, escaped)
+    return text
+
+
+@functools.cache
+def packed(library: str) -> str:
+    """A library's script, gzipped, as base64: a third of the size, and its text is no markup."""
+    package, name = LIBRARIES[library]
+    return base64.b64encode(gzip.compress((files(package) / name).read_bytes(), mtime=0)).decode("ascii")
+
+
+@functools.cache
+def table_style() -> str:
+    """The table library's style sheet. Raises ValueError should a later version hold what ends a style element."""
+    package, name = TABLE_STYLE
+    text = (files(package) / name).read_text(encoding="utf-8")
+    if "</style" in text.lower() or "@import" in text.lower():
+        raise ValueError(f"{package}/{name} cannot stand in a page")
+    return text
+
+
+def policy(script: str) -> str:
+    """The Content-Security-Policy of a page whose one inline script is `script`.
+
+    Nothing may be requested. `blob:` are the libraries that the script unpacks, and the pictures that a chart is saved
+    as; the charts write styles.
+    """
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}' blob:; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def readable(log: str) -> str:
+    """A log as plain lines: without a terminal's colours; other control characters shown as U+FFFD."""
+    lines = TERMINAL.sub("", log).replace("\r\n", "\n").replace("\r", "\n")
+    return CONTROL.sub("\ufffd", lines)
