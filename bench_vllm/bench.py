@@ -28,7 +28,7 @@ from vllm import EngineArgs, SamplingParams
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.llm_engine import LLMEngine
 
-from common import Engine, Loaded, dtype_name, main
+from common import Engine, Loaded, Unsupported, dtype_name, main
 
 SPARE_TOKENS = 4096  # more than the blocks that are kept beside a batch's own, whatever their size
 
@@ -36,6 +36,7 @@ SPARE_TOKENS = 4096  # more than the blocks that are kept beside a batch's own, 
 class VLLM(Engine):
     def load(self, job):
         settings, self.shape = job["settings"], job["shape"]
+        refuse_gptq(Path(job["model"]["artefact"]))
         batch, prompt, new = (self.shape[name] for name in ("batch_size", "prompt_tokens", "new_tokens"))
         self.on_cpu, self.requests = job["device"]["kind"] == "cpu", 0
         asked = (
@@ -145,6 +146,20 @@ class VLLM(Engine):
         return values
 
 
+def refuse_gptq(artefact):
+    """What vLLM's loader refuses of other people's GPTQ checkpoints (layers/quantization/auto_gptq.py), in words."""
+    own = artefact / "quantize_config.json"
+    found = json.loads((artefact / "config.json").read_text(encoding="utf-8")).get("quantization_config")
+    if found is None and own.is_file():
+        found = json.loads(own.read_text(encoding="utf-8"))
+    if not found or found.get("quant_method", "gptq") != "gptq" or "bits" not in found:
+        return
+    if found.get("desc_act") and found.get("group_size") != -1:
+        raise Unsupported("this vLLM takes no GPTQ checkpoint with desc_act: true (activation order) and groups")
+    if not found.get("sym", True):
+        raise Unsupported("this vLLM takes no asymmetric GPTQ checkpoint (sym: false)")
+
+
 def token_bytes(artefact):
     """Bytes of one token's keys and values at most: in all layers, 4 bytes a number."""
     config = json.loads(Path(artefact, "config.json").read_text(encoding="utf-8"))
@@ -158,9 +173,12 @@ def inspect(worker):
     runner = worker.model_runner
     layers, schemes, packed, copies = Counter(), set(), 0, 0
     for layer in runner.model.modules():
-        scheme = getattr(layer, "scheme", None)
+        method = getattr(layer, "quant_method", None)
+        scheme = getattr(layer, "scheme", None)  # of compressed-tensors; GPTQ's and AWQ's method is the scheme itself
+        if scheme is None and getattr(method, "quant_config", None):
+            scheme = method
         kernel = getattr(scheme, "kernel", None)
-        if method := getattr(layer, "quant_method", None):
+        if method:
             parts = (scheme or method, kernel) if kernel else (scheme or method,)
             layers[" ".join(type(part).__name__ for part in parts)] += 1
         if scheme:

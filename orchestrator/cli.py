@@ -35,7 +35,9 @@ from orchestrator.errors import CellError, UserError
 from orchestrator.interruption import terminated_as_interrupt
 from orchestrator.isolation import make_sandbox
 from orchestrator.locks import device_lock
-from orchestrator.models import resolve
+from orchestrator.models import entry as models_entry
+from orchestrator.models import ready, resolve
+from orchestrator.models.entry import Entry
 from orchestrator.paths import CACHE, RESULTS
 from orchestrator.progress import Progress
 from orchestrator.request import Request, new_seed
@@ -44,6 +46,7 @@ from orchestrator.suggest import unknown
 from orchestrator.terminal import plain
 
 DEFAULT_ENGINES = "pytorch,llamacpp"
+ARTEFACTS = ("convert", "ready")
 
 
 class DefaultToRun(click.Group):
@@ -112,8 +115,12 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
     default="tiny",
     show_default=True,
     shell_complete=completion.model,
-    help="tiny, synthetic:<shape>, a directory, or ORG/NAME@REV",
+    help="tiny, synthetic:<shape>, a directory, ORG/NAME@REV, or a model's entry FILE.yaml (docs/ready_made.md)",
 )
+@click.option(
+    "--artefacts", default="convert", show_default=True,
+    help="convert: all engines run the same weights; ready: the quantised checkpoints that the entry names",
+)  # fmt: skip
 @click.option(
     "--precisions",
     shell_complete=completion.precisions,
@@ -149,8 +156,8 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
     help="of the result on stdout; json is the summary, with nothing else",
 )  # fmt: skip
 def run_command(
-    engine_names, device, gpus, model, precisions, variants, profile, prompt, prompt_tokens, new_tokens, batch_sizes,
-    launches, repetitions, threads, isolation, seed, timeout, out, with_quality, resume, form,
+    engine_names, device, gpus, model, artefacts, precisions, variants, profile, prompt, prompt_tokens, new_tokens,
+    batch_sizes, launches, repetitions, threads, isolation, seed, timeout, out, with_quality, resume, form,
 ) -> int:  # fmt: skip
     """Build, convert, measure, merge and report (the default command).
 
@@ -163,20 +170,24 @@ def run_command(
     ./benchmark.sh --engines llamacpp --format json > summary.json
     """
     progress = Progress()
-    chosen = engines.select(engine_names, engines.discover())
+    known = engines.discover()
+    chosen = engines.select(engine_names, known)
     if profile not in plan.PROFILES:
         raise unknown("profile", profile, plan.PROFILES)
     setting = plan.PROFILES[profile]
     if precisions is None and variants is None:
         precisions = setting.precisions
     shapes = tuple(plan.Shape(batch, prompt_tokens, new_tokens) for batch in batch_sizes)
-    cells = plan.cells(chosen, precisions, variants, shapes)
+    entry = read_entry(model, artefacts, known, progress)
+    offered = entry.ready if artefacts == "ready" else {}
+    cells = plan.cells(chosen, precisions, variants, shapes, offered)
     target = devices.choose(device, gpus, progress.say)
-    check_model_name(model)
+    check_model_name(entry.model)
+    shown = entry.file.stem if entry.file else model
     directory = (
         out
         or RESULTS
-        / f"{datetime.now():%Y%m%d-%H%M%S}-{model.replace('/', '-').replace(':', '-').strip('.-')}-{target.kind}"
+        / f"{datetime.now():%Y%m%d-%H%M%S}-{shown.replace('/', '-').replace(':', '-').strip('.-')}-{target.kind}"
     )
     check_directory(directory, resume)
     site = Site.read()
@@ -185,19 +196,21 @@ def run_command(
     if resume and seed is None:
         seed = summarise.seed_of(directory)
     request = Request(
-        device=target, model=model, profile=setting, launches=launches or setting.launches,
+        device=target, model=entry.model, profile=setting, launches=launches or setting.launches,
         repetitions=repetitions or setting.repetitions,
         threads=threads or host.default_threads(), seed=new_seed() if seed is None else seed, prompt=prompt,
         wall_s=timeout, with_quality=with_quality and not all(engine.test_only for engine in chosen),
+        entry=entry if artefacts == "ready" else None,
     )  # fmt: skip
     # A model that is no model is the user's mistake: found out before anything is written. A hub that does not answer
     # is not; it ends the cells.
-    resolved = resolve_early(model, progress)
+    resolved = resolve_early(entry.model, progress)
     shapes = fit_shapes(shapes, resolved, prompt)
     if precisions == setting.precisions != "all":
         progress.say(f"precisions: {precisions}; --precisions all measures every column")
-    cells = plan.cells(chosen, precisions, variants, shapes)
-    uninterrupted = run.Run(request, directory, sandbox, resolved, progress, engines.discover()).go(cells)
+    cells = plan.cells(chosen, precisions, variants, shapes, offered)
+    ready_made = find_ready_made(request, cells, resolved, progress)
+    uninterrupted = run.Run(request, directory, sandbox, resolved, progress, known, ready_made).go(cells)
     for lock in held:
         lock.close()
     summary = summarise.summarise(directory)
@@ -243,6 +256,40 @@ def fit_shapes(
 def check_model_name(model: str) -> None:
     if not model.strip():
         raise UserError("--model is empty: give tiny, synthetic:<shape>, a directory, or ORG/NAME@REV")
+
+
+def read_entry(model: str, artefacts: str, known: dict[str, engines.Engine], progress: Progress) -> Entry:
+    """What --model names: a model, or a file that names it and its ready-made checkpoints."""
+    if artefacts not in ARTEFACTS:
+        raise unknown("kind of artefacts", artefacts, ARTEFACTS)
+    entry = models_entry.read(model, engines.ready_schemes(known.values()))
+    if artefacts == "ready" and not entry.ready:
+        raise UserError(
+            "--artefacts ready: --model must be an entry FILE.yaml that names checkpoints under `ready:`, see "
+            "docs/ready_made.md"
+        )
+    if artefacts == "convert" and entry.ready:
+        progress.say(f"{entry.file}: its ready-made checkpoints are not used without --artefacts ready")
+    return entry
+
+
+def find_ready_made(
+    request: Request, cells: list[plan.Cell], resolved: Callable[[], Any], progress: Progress
+) -> dict[str, Any] | None:
+    """The checkpoints that the cells will take, by scheme, or the CellError of one; None where all is converted.
+
+    Like the model, they are looked at before anything is written: a damaged one is the user's to mend.
+    """
+    if request.entry is None:
+        return None
+    try:
+        model = resolved()
+    except CellError:
+        return {}  # the run records why there is no model
+    offered, kind = request.entry.ready, request.device.kind
+    runs = [cell for cell in cells if plan.unsupported(cell, kind, model.config, offered) is None]
+    wanted = [plan.ready_scheme(cell.variant, offered) for cell in runs]
+    return ready.find(request.entry, filter(None, wanted), model, CACHE, progress.say)
 
 
 def resolve_early(model: str, progress: Progress) -> Callable[[], Any]:

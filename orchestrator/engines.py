@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import UserError
+from orchestrator.models import schemes
 from orchestrator.paths import ROOT
 from orchestrator.suggest import unknown
 
@@ -60,6 +62,12 @@ class Variant:
     requires: dict[str, int] = field(default_factory=dict)  # config.json's keys and what must divide their values
     compute_capability: str | None = None  # of NVIDIA GPUs: ">=8.9" or "<10.0"
     gpus: int = 1  # that it takes at least
+    ready: tuple[str, ...] = ()  # schemes of ready-made checkpoints that it loads as they are
+
+    @property
+    def only_ready(self) -> bool:
+        """Nothing here converts a model for it."""
+        return bool(self.ready) and self.artefact is None
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,11 @@ class Engine:
 def discover(root: Path = ROOT) -> dict[str, Engine]:
     """All engines by name. Raises UserError with file, line, key and what was expected."""
     return {engine.name: engine for engine in (read(path) for path in sorted(root.glob("bench_*/engine.yaml")))}
+
+
+def ready_schemes(engines: Iterable[Engine]) -> list[str]:
+    """The schemes of ready-made checkpoints that some variant takes, sorted."""
+    return sorted({scheme for engine in engines for each in engine.variants.values() for scheme in each.ready})
 
 
 def select(requested: str, engines: dict[str, Engine]) -> list[Engine]:
@@ -292,7 +305,7 @@ def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, De
     key = f"variants.{label}"
     optional = (
         "scheme", "settings", "artefact", "row_multiple", "column_multiple", "requires", "compute_capability",
-        "gpus", "default",
+        "gpus", "default", "ready",
     )  # fmt: skip
     found = reader.section(node, key, ("precision", "devices"), optional)
     support = {}
@@ -320,4 +333,15 @@ def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, De
         compute_capability=get("compute_capability", str, None, r"(>=|<)\d+\.\d+"),
         default=get("default", bool, False),
         devices=support,
+        ready=_ready(reader, found["ready"], f"{key}.ready") if "ready" in found else (),
     )
+
+
+def _ready(reader: _Reader, node: yaml.Node, key: str) -> tuple[str, ...]:
+    """One scheme, or a list of them."""
+    nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    names = tuple(reader.value(each, key, str) for each in nodes)
+    for each, name in zip(nodes, names, strict=True):
+        if not schemes.parse(name):
+            raise reader.fail(each, key, f"{schemes.EXPECTED}, not {name!r}")
+    return names

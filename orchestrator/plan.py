@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from orchestrator.engines import PRECISIONS, Engine, Support, Variant
@@ -29,6 +29,7 @@ PROFILES = {
     "standard": Profile("standard", 5, 5, True),
     "publish": Profile("publish", 10, 5, True),
 }
+UNQUANTISED = ("float32", "bfloat16", "float16")
 WARMUP = {"min": 3, "max": 10, "span": 0.05}
 
 
@@ -56,11 +57,14 @@ class Cell:
         return f"{self.engine.name}-{self.variant.name}-{size}"
 
 
-def variants(engine: Engine, precisions: str | None, names: str | None) -> list[Variant]:
+def variants(
+    engine: Engine, precisions: str | None, names: str | None, offered: Collection[str] = ()
+) -> list[Variant]:  # fmt: skip
     """The engine's variants that the request names.
 
     `precisions` ("all" or a list) picks columns, `names` ("default", "all" or a list) picks in them: without `names`
-    the default variants. An engine without a variant of a name given simply has none.
+    the default variants, and those that take a ready-made checkpoint of the schemes `offered`. An engine without a
+    variant of a name given simply has none.
     """
     columns = split("all" if precisions is None else precisions)
     wanted = split("default" if names is None else names)
@@ -68,7 +72,11 @@ def variants(engine: Engine, precisions: str | None, names: str | None) -> list[
         variant
         for variant in engine.variants.values()
         if ("all" in columns or variant.precision in columns)
-        and ("all" in wanted or variant.name in wanted or ("default" in wanted and variant.default))
+        and (
+            "all" in wanted
+            or variant.name in wanted
+            or ("default" in wanted and (variant.default or any(scheme in offered for scheme in variant.ready)))
+        )
     ]
 
 
@@ -85,13 +93,16 @@ def check_names(engines: Sequence[Engine], precisions: str | None, names: str | 
                 raise unknown("variant", name, ["all", "default", *known])
 
 
-def cells(engines: Sequence[Engine], precisions: str | None, names: str | None, shapes: Sequence[Shape]) -> list[Cell]:
+def cells(
+    engines: Sequence[Engine], precisions: str | None, names: str | None, shapes: Sequence[Shape],
+    offered: Collection[str] = (),
+) -> list[Cell]:  # fmt: skip
     """All cells of a request. Raises UserError for unknown names, and when nothing is left."""
     check_names(engines, precisions, names)
     found = [
         Cell(engine, variant, shape)
         for engine in engines
-        for variant in variants(engine, precisions, names)
+        for variant in variants(engine, precisions, names, offered)
         for shape in shapes
     ]
     if not found:
@@ -103,10 +114,18 @@ def cells(engines: Sequence[Engine], precisions: str | None, names: str | None, 
     return found
 
 
-def unsupported(cell: Cell, kind: str, config: dict, gpus: Sequence[dict] = ()) -> Support | None:
+def ready_scheme(variant: Variant, offered: Collection[str] | None) -> str | None:
+    """The first scheme of the variant's that is `offered` ready-made, None where there is none."""
+    return next((scheme for scheme in variant.ready if scheme in (offered or ())), None)
+
+
+def unsupported(
+    cell: Cell, kind: str, config: dict, gpus: Sequence[dict] = (), offered: Collection[str] | None = None
+) -> Support | None:
     """Why this cell cannot be measured on this kind of device with this model, None if it can.
 
-    `config` is the model's config.json, `gpus` the device's GPUs (`compute_capability` "8.9" or None).
+    `config` is the model's config.json, `gpus` the device's GPUs (`compute_capability` "8.9" or None). `offered` are
+    the schemes of which the model's entry names a ready-made checkpoint; None: all is to be converted.
     """
     support = cell.engine.support(cell.variant, kind)
     if not support.runs:
@@ -116,7 +135,12 @@ def unsupported(cell: Cell, kind: str, config: dict, gpus: Sequence[dict] = ()) 
         return architecture
     if cell.shape.batch_size > 1 and not cell.engine.capabilities["batch"]:
         return Support("unsupported", f"{cell.engine.title} runs batch size 1 only")
-    why = incomplete(config) or _misfit(cell.variant, config) or _other_gpu(cell.variant, gpus)
+    why = (
+        _no_checkpoint(cell.variant, offered)
+        or incomplete(config)
+        or _misfit(cell.variant, config)
+        or _other_gpu(cell.variant, gpus)
+    )
     return Support("unsupported", why) if why else None
 
 
@@ -157,6 +181,21 @@ def _other_gpu(variant: Variant, gpus: Sequence[dict]) -> str | None:
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("."))
+
+
+def _no_checkpoint(variant: Variant, offered: Collection[str] | None) -> str | None:
+    """Asked for ready-made checkpoints, a quantised variant is not converted instead: the table would mix both."""
+    if ready_scheme(variant, offered):
+        return None
+    keys = " or ".join(variant.ready)
+    if variant.only_ready:
+        how = "" if offered is not None else " and run with --artefacts ready"
+        return f"nothing here converts a model for it: name a checkpoint of it as {keys} in the model's entry{how}"
+    if offered is None or variant.artefact is None or variant.precision in UNQUANTISED:
+        return None
+    if not variant.ready:
+        return "--artefacts ready: it has no ready-made form; leave the option out to have it converted"
+    return f"--artefacts ready: the model's entry names no checkpoint under ready: {keys}"
 
 
 def order(planned: Sequence[Cell], launches: int, seed: int) -> list[tuple[int, Cell]]:

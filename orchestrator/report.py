@@ -114,6 +114,7 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
             for flag in sorted({f for row in rows for f in row["flags"]})
             if flag in texts.NOTES
         ],
+        "ready_made": _unless_empty(tables.ready_made(rows)),
         "failures": _unless_empty(tables.failures(rows)),
     }
 

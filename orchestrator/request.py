@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator import host, journal, plan
 from orchestrator.detection import Device
+from orchestrator.models.entry import Entry
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Request:
     prompt: str | None
     wall_s: float
     with_quality: bool
+    entry: Entry | None = None  # of the model, where ready-made checkpoints are asked for
 
 
 def described(request: Request, cells: list[plan.Cell], isolation: str) -> dict[str, Any]:
@@ -35,6 +37,8 @@ def described(request: Request, cells: list[plan.Cell], isolation: str) -> dict[
         "time": journal.now(),
         "command": sys.argv[1:],
         "model": request.model,
+        "artefacts": "ready" if request.entry else "convert",
+        "entry": str(request.entry.file) if request.entry else None,
         "device": {"kind": request.device.kind, "name": request.device.name, "ids": request.device.ids,
                    "key": request.device.key, "detail": request.device.detail},
         "isolation": isolation,

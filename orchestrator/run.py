@@ -13,6 +13,7 @@ from orchestrator.errors import CellError
 from orchestrator.interruption import terminated_as_interrupt, uninterrupted
 from orchestrator.launcher import Launcher, Ready
 from orchestrator.models import Model
+from orchestrator.models.ready import ReadyMade
 from orchestrator.preparation import prepare_all
 from orchestrator.progress import Progress
 from orchestrator.request import Request, described
@@ -28,8 +29,13 @@ class Run:
     def __init__(
         self, request: Request, directory: Path, sandbox: Sandbox, resolve: Callable[[], Model], progress: Progress,
         engines: dict[str, Engine], prompts: Mapping[plan.Shape, list[list[list[int]]]] | None = None,
+        ready_made: dict[str, ReadyMade | CellError] | None = None,
     ):  # fmt: skip
-        """`prompts` are token ids [iterations][batch][length] to take instead of those that the request makes."""
+        """`prompts` are token ids [iterations][batch][length] to take instead of those that the request makes.
+
+        `ready_made`: the checkpoints to take, by scheme, instead of converting the model; None: all is converted.
+        """
+        self._ready_made = ready_made
         self._request, self._directory, self._sandbox = request, directory, sandbox
         self._prompts = prompts or {}
         self._resolve, self._progress = resolve, progress
@@ -105,6 +111,7 @@ class Run:
         made = []
         for cell in cells:
             image, artefact, (job, workload) = prepared[cell.engine.name], artefacts[cell.label], jobs[cell.label]
+            taken = self._taken(cell)
             examined = cell.shape == cells[0].shape and not cell.engine.test_only
             exam = self._standards.exam if examined else None
             mine = [launches.with_exam(job, exam if block == 0 else None) for block in range(self._request.launches)]
@@ -112,6 +119,7 @@ class Run:
             self._journal.append(
                 "cell", label=cell.label, workload=workload, image=image.tag, image_id=image.id, recipe=image.recipe,
                 artefact=identity(artefact), keys=keys, architecture=_of_architecture(cell, model),
+                ready_made=taken.described() if taken else None,
             )  # fmt: skip
             made.append(Ready(cell, image, artefact, mine, keys))
         return made
@@ -142,8 +150,15 @@ class Run:
 
     def _end_if_unsupported(self, cell: plan.Cell, model: Model) -> bool:
         device = self._request.device
-        lacking = plan.unsupported(cell, device.kind, model.config, device.detail.get("gpus", ()))
+        gpus = device.detail.get("gpus", ())
+        lacking = plan.unsupported(cell, device.kind, model.config, gpus, self._ready_made)
         if lacking is None:
+            try:
+                self._taken(cell)
+            except CellError as error:
+                self._progress.say(f"{cell.label}: {error.outcome}: {first_line(error.reason)}")
+                self._end_cell(cell, error.outcome, error.reason)
+                return True
             return False
         reason = lacking.note or lacking.state
         self._end_cell(cell, "unsupported", f"{reason} ({lacking.link})" if lacking.link else reason)
@@ -169,13 +184,23 @@ class Run:
         store = Artefacts(self._sandbox, self._progress, hardware(self._request.device), self._request.threads)
         artefacts: dict[str, Path | None] = {}
         for cell in cells:
-            kind, image = self._request.device.kind, prepared[cell.engine.name]
+            kind, image, taken = self._request.device.kind, prepared[cell.engine.name], self._taken(cell)
             try:
-                artefacts[cell.label] = store.ensure(cell.engine, kind, cell.variant, model, image, facts)
+                artefacts[cell.label] = (
+                    taken.path if taken else store.ensure(cell.engine, kind, cell.variant, model, image, facts)
+                )
             except CellError as error:
                 self._progress.say(f"{cell.label}: {error.outcome}: {first_line(error.reason)}")
                 self._end_cell(cell, error.outcome, error.reason)
         return artefacts
+
+    def _taken(self, cell: plan.Cell) -> ReadyMade | None:
+        """The ready-made checkpoint that a cell is measured with. Raises the CellError of one that cannot be had."""
+        scheme = plan.ready_scheme(cell.variant, self._ready_made)
+        found = self._ready_made[scheme] if scheme else None
+        if isinstance(found, CellError):
+            raise found
+        return found
 
     def _end_cell(self, cell: plan.Cell, outcome: str, reason: str) -> None:
         """The end of a cell that never came to a launch."""

@@ -112,6 +112,9 @@ def _row(
         flags.add("caveat")
     if not cell["verified"]:
         flags.add("unverified")
+    ready_made = (planned or {}).get("ready_made") or {}
+    if ready_made:
+        flags.add("ready_made")
     first = measured[0] if measured else {}
     words, own = _gates(list(latest.values())), _own_benchmark(cell, records, blocks, measured)
     if own:
@@ -136,6 +139,7 @@ def _row(
         "new_tokens": cell["new_tokens"],
         "threads": first.get("threads", run["threads"]),
         "workload": planned["workload"] if planned else None,
+        **{f"artefact_{name}": ready_made.get(name) for name in ("scheme", "source", "revision", "digest")},
         "outcome": outcome,
         "reason": reason,
         "log_tail": _log_tail(directory, latest),

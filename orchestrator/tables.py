@@ -213,5 +213,17 @@ def failures(rows: list[Row]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["Engine", "Variant", "Outcome", "Reason"])
 
 
+def ready_made(rows: list[Row]) -> pd.DataFrame:
+    """Where the weights of every row come from that were not converted here."""
+    keys = telling(rows)
+    lines = [
+        [contender(row, keys), row["variant"], *(row[f"artefact_{name}"] or "-" for name in ("scheme", "source")),
+         (row["artefact_revision"] or "-")[:12], row["artefact_digest"][:16]]
+        for row in rows
+        if row.get("artefact_digest")
+    ]  # fmt: skip
+    return pd.DataFrame(lines, columns=["Engine", "Variant", "Scheme", "Checkpoint", "Commit", "sha256"])
+
+
 def _ms(value: float | None) -> str:
     return "n/a" if value is None else number(value * 1000)

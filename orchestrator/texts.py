@@ -17,6 +17,7 @@ NOTES = {
     "throttled": "the device lowered its clocks because of heat or power: improve its cooling, or its power limit",
     "power_capped": "the device ran at its power limit: raise it, or say so with the figures",
     "gpu_lost": "the GPU was lost while it was measured",
+    "ready_made": "ready-made checkpoint: quantised by others; only quality figures tell how close it is to this model",
     "unverified": "no author has run this engine on this kind of device",
 }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from orchestrator.errors import CellError, UserError
 from orchestrator.models import checkpoint, manifest
 from orchestrator.models.store import only_one, publish, write_json
+from orchestrator.tensors import Unreadable, gguf
 
 SPEC = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[A-Za-z0-9][\w./-]*))?", re.ASCII)
 COMMIT = re.compile("[0-9a-f]{7,40}")
@@ -22,8 +23,10 @@ TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def fetch(spec: str, cache: Path, say: Callable[[str], None]) -> tuple[str, Path]:
+def fetch(spec: str, cache: Path, say: Callable[[str], None], file: str | None = None) -> tuple[str, Path]:
     """Bring the model `ORG/NAME[@REV]` (`SPEC` matches) into the cache: `("ORG/NAME@<12 digits>", folder)`.
+
+    With `file`, only that one GGUF file of it; the folder is named by the commit in either case.
 
     REV is a branch, a tag or a commit; without one it is `main`. A commit that is in the cache is taken without any
     network. A branch or tag is asked for, since it moves; if the hub cannot be reached, the commit it was at last time
@@ -35,11 +38,13 @@ def fetch(spec: str, cache: Path, say: Callable[[str], None]) -> tuple[str, Path
     match = SPEC.fullmatch(spec)
     repo, revision = match["repo"], match["revision"] or "main"
     root = cache / "models" / "hub" / repo.replace("/", "--")
+    if file:  # a repository of GGUF files holds the model once for every type, and a run needs one of them
+        root = cache / "models" / "gguf" / f"{repo}/{file}".replace("/", "--")
     commit = _cached_commit(root, revision)
     if not commit:
         root.mkdir(parents=True, exist_ok=True)
         with only_one(root / ".lock", f"fetching {repo}", say):
-            commit = _cached_commit(root, revision) or _bring(repo, revision, root, say)
+            commit = _cached_commit(root, revision) or _bring(repo, revision, root, say, file)
     if not commit.startswith(revision):
         say(f"{repo}: {revision if match['revision'] else 'no revision given, so main, which'} is commit {commit}")
     return f"{repo}@{commit[:SHOWN]}", root / commit
@@ -53,11 +58,12 @@ def _cached_commit(root: Path, revision: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _bring(repo: str, revision: str, root: Path, say: Callable[[str], None]) -> str:
+def _bring(repo: str, revision: str, root: Path, say: Callable[[str], None], file: str | None) -> str:
     """Resolve `revision` and have its commit in `root`. Returns the commit."""
     seen = root / "revisions.json"
     known = json.loads(seen.read_text()) if seen.exists() else {}
-    answer = _fetch_step({"repo": repo, "revision": revision, "root": str(root), "backoff_s": BACKOFF_S}, say)
+    request = {"repo": repo, "revision": revision, "root": str(root), "backoff_s": BACKOFF_S, "file": file}
+    answer = _fetch_step(request, say)
     if answer.get("unreachable") and (root / known.get(revision, "never seen")).is_dir():
         say(f"{answer['failed']}; using the commit that {revision} was at last time")
         return known[revision]
@@ -67,20 +73,24 @@ def _bring(repo: str, revision: str, root: Path, say: Callable[[str], None]) -> 
         raise UserError(answer["refused"])
     commit = answer["commit"]
     if not (root / commit).is_dir():
-        _accept(root / f".incomplete-{commit}", root / commit, say)
+        _accept(root / f".incomplete-{commit}", root / commit, repo, file, say)
     write_json(seen, known | {revision: commit})
     return commit
 
 
-def _accept(fetched: Path, final: Path, say: Callable[[str], None]) -> None:
+def _accept(fetched: Path, final: Path, repo: str, file: str | None, say: Callable[[str], None]) -> None:
     """Give a complete download its manifest and its final name. Raises UserError if it is not a loadable checkpoint."""
     shutil.rmtree(fetched / ".cache", ignore_errors=True)  # where huggingface_hub keeps what it needs to resume
     try:
-        checkpoint.validate(fetched)
-    except UserError as error:
+        if file:
+            gguf.tensors(fetched / file)
+        else:
+            checkpoint.validate(fetched)
+    except (UserError, Unreadable) as error:
         shutil.rmtree(fetched)
-        raise UserError(f"{final.parent.name.replace('--', '/')}: {str(error).replace(f'{fetched}/', '')}") from None
-    manifest.write(fetched, manifest.compute(fetched, checkpoint.identity_files(fetched), say))
+        raise UserError(f"{repo}: {str(error).replace(f'{fetched}/', '')}") from None
+    names = [file] if file else checkpoint.identity_files(fetched)
+    manifest.write(fetched, manifest.compute(fetched, names, say))
     publish(fetched, final)
 
 

@@ -1,7 +1,8 @@
 """The fetch step: the only process that talks to the hub. `python -m orchestrator.models.hub_fetch`
 
-Reads from stdin one JSON object: `repo`, `revision`, `root` (folder of this repository in the cache), `backoff_s`, and
-`answer` (the file for the outcome). Prints progress lines. The outcome is one of
+Reads from stdin one JSON object: `repo`, `revision`, `root` (folder of this repository in the cache), `backoff_s`,
+`file` (null, or the one GGUF file to fetch) and `answer` (the file for the outcome). Prints progress
+lines. The outcome is one of
 
     {"commit": "<40 digits>"}             the files are in root/.incomplete-<commit>, checked against the hub's hashes
     {"failed": "<one line>", "unreachable": true or false}
@@ -27,6 +28,7 @@ from orchestrator.errors import UserError
 from orchestrator.models import checkpoint
 from orchestrator.models.hub_retry import Failed, host, with_retries
 from orchestrator.models.store import GIB, SAY_EVERY_S, need_disk, write_json
+from orchestrator.suggest import unknown
 
 WANTED = (
     "config.json",
@@ -37,6 +39,8 @@ WANTED = (
     "tokenizer_config.json",
     "tokenizer.model",
     "special_tokens_map.json",
+    "quantize_config.json",
+    "quant_config.json",
 )
 
 
@@ -64,7 +68,7 @@ def run(request: dict) -> str:
         raise Failed(f"{repo}@{revision}: the hub at {host()} names no commit for it; check HF_ENDPOINT")
     if (root / info.sha).is_dir():
         return info.sha
-    files = wanted(repo, info.siblings)
+    files = one_file(repo, info.siblings, request["file"]) if request["file"] else wanted(repo, info.siblings)
     folder = root / f".incomplete-{info.sha}"
     folder.mkdir(exist_ok=True)
     total = sum(file.size or 0 for file in files)
@@ -96,6 +100,16 @@ def wanted(repo: str, siblings: list) -> list:
             "convert the weights and give the directory"
         )
     return files
+
+
+def one_file(repo: str, siblings: list, name: str) -> list:
+    """The file `name`, in a list. Raises UserError, the closest name first, if the repository has none of it."""
+    found = [file for file in siblings if file.rfilename == name]
+    if not found:
+        raise unknown(
+            f"file of {repo}", name, [each.rfilename for each in siblings if each.rfilename.endswith(".gguf")]
+        )
+    return found
 
 
 def check(path: Path, file: Any, repo: str) -> None:

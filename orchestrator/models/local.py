@@ -21,20 +21,11 @@ def manifest_of(folder: Path, cache: Path, say: Callable[[str], None]) -> dict[s
     Otherwise computed, and compared with what the last run saw: a change is told through `say`, and is no error.
     A big file is not read again while its size, mtime and inode are those recorded together with its hash.
     """
-    memory = cache / "models" / "local" / f"{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.json"
-    before = _recall(memory)
-    hashes: dict[str, str] = {}
-
-    def hashed(names: Iterable[str]) -> dict[str, str]:
-        hashes.update(_hashes(folder, names, before, say))
-        _remember(memory, folder, hashes, started)
-        return hashes
-
-    started = time.time_ns()
     if (folder / manifest.NAME).exists():
         remedy = f"restore the original file, or delete {folder / manifest.NAME} if the change is meant"
-        return manifest.verify(folder, checkpoint.weight_files(folder), remedy, say, hashed)
-    files = hashed(checkpoint.identity_files(folder))
+        return verified(folder, remedy, cache, say)
+    before = _recall(_memory(folder, cache))
+    files = hashes(folder, checkpoint.identity_files(folder), cache, say)
     if before:
         old = {name: entry["sha256"] for name, entry in before.items()}
         changed = sorted(name for name in files.keys() | old.keys() if files.get(name) != old.get(name))
@@ -44,6 +35,27 @@ def manifest_of(folder: Path, cache: Path, say: Callable[[str], None]) -> dict[s
                 "and nothing measured before is reused"
             )
     return files
+
+
+def verified(folder: Path, remedy: str, cache: Path, say: Callable[[str], None]) -> dict[str, str]:
+    """The manifest of `folder`, every file of it checked; hashes are remembered as by `hashes`. Raises UserError."""
+    return manifest.verify(
+        folder, checkpoint.weight_files(folder), remedy, say, lambda names: hashes(folder, names, cache, say)
+    )
+
+
+def hashes(folder: Path, names: Iterable[str], cache: Path, say: Callable[[str], None]) -> dict[str, str]:
+    """`{name: sha256}` of the named files, and remembered: an unchanged file is not read again."""
+    names = list(names)
+    place = folder / names[0] if len(names) == 1 else folder  # a folder of GGUF files holds a model in each
+    memory, started = _memory(place, cache), time.time_ns()
+    found = _hashes(folder, names, _recall(memory), say)
+    _remember(memory, folder, found, started)
+    return found
+
+
+def _memory(place: Path, cache: Path) -> Path:
+    return cache / "models" / "local" / f"{hashlib.sha256(str(place).encode()).hexdigest()[:16]}.json"
 
 
 def _hashes(folder: Path, names: Iterable[str], before: dict, say: Callable[[str], None]) -> dict[str, str]:

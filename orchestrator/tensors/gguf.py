@@ -58,13 +58,10 @@ def read(directory: Path) -> list[Tensor]:
 def tensors(path: Path) -> list[Tensor]:
     """The tensor table of one file. Raises Unreadable."""
     with opened(path) as file:
-        if file.take(4) != b"GGUF":
-            raise Unreadable(path, "is no GGUF file")
-        version = file.number("I")
-        if version not in VERSIONS:
-            raise Unreadable(path, f"has the GGUF version {version}; 2 and 3 are known")
-        count = file.count("Q", MOST_TENSORS, "tensors")
-        alignment = _alignment(file)
+        count, said = _head(file, ("general.alignment",))
+        alignment = said.get("general.alignment", 32)
+        if not 0 < alignment <= LARGEST_ALIGNMENT or alignment & (alignment - 1):
+            raise Unreadable(path, f"wants its tensors aligned to {alignment} bytes")
         rows = [_row(file) for _ in range(count)]
         start = _padded(file.at, alignment)
         # llama.cpp, too, refuses tables with gaps and overlaps: gguf_init_from_file_impl in ggml/src/gguf.cpp.
@@ -81,31 +78,40 @@ def tensors(path: Path) -> list[Tensor]:
     return [tensor for tensor, _ in rows]
 
 
-def _alignment(file: Binary) -> int:
-    """Pass over the metadata; of all that it says only the alignment of the tensors matters here."""
-    alignment, items = 32, 0
+def metadata(path: Path, wanted: tuple[str, ...]) -> dict[str, int | list[str]]:
+    """Of the keys `wanted`, those that the file has: whole numbers, and lists of texts. Raises Unreadable."""
+    with opened(path) as file:
+        return _head(file, wanted)[1]
+
+
+def _head(file: Binary, wanted: tuple[str, ...]) -> tuple[int, dict[str, int | list[str]]]:
+    """The number of tensors, and of the metadata what `wanted` names."""
+    if file.take(4) != b"GGUF":
+        raise Unreadable(file.path, "is no GGUF file")
+    version = file.number("I")
+    if version not in VERSIONS:
+        raise Unreadable(file.path, f"has the GGUF version {version}; 2 and 3 are known")
+    count = file.count("Q", MOST_TENSORS, "tensors")
+    found: dict[str, int | list[str]] = {}
+    items = 0
     for _ in range(file.count("Q", MOST_METADATA, "metadata entries")):
         key, kind = file.text(file.number("Q")), file.number("I")
-        if key == "general.alignment" and kind == UINT32:
-            alignment = file.number("I")
-            if not 0 < alignment <= LARGEST_ALIGNMENT or alignment & (alignment - 1):
-                raise Unreadable(file.path, f"wants its tensors aligned to {alignment} bytes")
+        if key in wanted and kind == UINT32:
+            found[key] = file.number("I")
         elif kind == ARRAY:
-            items = _skip_array(file, items)
+            kind, length = file.number("I"), file.number("Q")
+            items += length if kind == STRING else 0
+            if items > MOST_ITEMS:
+                raise Unreadable(
+                    file.path, f"claims {items} strings of metadata; more than {MOST_ITEMS} are not believed"
+                )
+            if key in wanted and kind == STRING:
+                found[key] = [file.text(file.number("Q")) for _ in range(length)]
+            else:
+                _skip(file, kind, length)
         else:
             _skip(file, kind, 1)
-    return alignment
-
-
-def _skip_array(file: Binary, items: int) -> int:
-    """Pass over an array. Returns `items` and the strings in it."""
-    kind, length = file.number("I"), file.number("Q")
-    if kind == STRING:
-        items += length
-        if items > MOST_ITEMS:
-            raise Unreadable(file.path, f"claims {items} strings of metadata; more than {MOST_ITEMS} are not believed")
-    _skip(file, kind, length)
-    return items
+    return count, found
 
 
 def _skip(file: Binary, kind: int, times: int) -> None:

@@ -2,6 +2,9 @@
 
 import io
 import json
+import struct
+from itertools import accumulate
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from orchestrator.outcomes import OUTCOMES
 from orchestrator.plan import Cell, Shape
 from orchestrator.progress import Progress
 from orchestrator.sandbox import Ended
+from orchestrator.tensors import gguf
 from orchestrator.weights import Weights
 
 CONFIG = {
@@ -52,6 +56,30 @@ def checkpoint(folder: Path, config: dict | None = None, tokenizer: bool = False
         made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
         made.save(str(folder / "tokenizer.json"))
     return folder
+
+
+def gguf_text(value: str) -> bytes:
+    return struct.pack("<Q", len(value.encode())) + value.encode()
+
+
+def made_gguf(path: Path, table: list[tuple], metadata=(), alignment=32, version=3, counts=None, data=True) -> Path:
+    """The folder of a GGUF file of `table`'s (name, shape with the row last, type)."""
+    lengths = []
+    for _, shape, kind in table:
+        _, block, size = gguf.TYPES[kind]
+        lengths.append(prod(shape) // block * size)
+    padded = [-(-length // alignment) * alignment for length in lengths]
+    offsets = [0, *accumulate(padded)]
+    raw = b"GGUF" + struct.pack("<IQQ", version, *(counts or (len(table), len(metadata)))) + b"".join(metadata)
+    for (name, shape, kind), offset in zip(table, offsets, strict=False):
+        raw += (
+            gguf_text(name)
+            + struct.pack(f"<I{len(shape)}Q", len(shape), *shape[::-1])
+            + struct.pack("<IQ", kind, offset)
+        )
+    raw += bytes(-len(raw) % alignment)
+    path.write_bytes(raw + (bytes(offsets[-1]) if data else b""))
+    return path.parent
 
 
 def model(path: Path, **changes) -> Model:

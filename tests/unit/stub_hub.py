@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-LARGE = (".safetensors", ".bin")  # kept by the hub as LFS objects, with a sha256
+LARGE = (".safetensors", ".bin", ".gguf")  # kept by the hub as LFS objects, with a sha256
 
 
 class StubHub:

@@ -53,6 +53,15 @@ def test_a_good_file_is_read(tmp_path):
     assert engine.support(variant, "cuda") == engines.Support("unsupported", "Toy has no cuda entry")
 
 
+def test_ready_made_checkpoints_are_one_scheme_or_several(tmp_path):
+    text = GOOD.replace("default: true", "ready: gguf-q4_0")
+    assert engines.read(write(tmp_path, text)).variants["float32"].ready == ("gguf-q4_0",)
+    text = GOOD.replace("default: true", "ready: [awq-g128, awq-g64]")
+    engine = engines.read(write(tmp_path, text))
+    assert engine.variants["float32"].only_ready
+    assert engines.ready_schemes([engine]) == ["awq-g128", "awq-g64"]
+
+
 MISTAKES = {
     "missing key": ("licence: MIT\n", "", 1, "licence: expected this key, which is missing"),
     "unknown key": ("licence: MIT", "licence: MIT\nlicense: MIT", 6, "license: expected one of the keys name, title"),
@@ -107,6 +116,8 @@ MISTAKES = {
     "row_multiple": ("default: true", "row_multiple: many", 12, "variants.float32.row_multiple: expected a whole"),
     "row_multiple is a flag": ("default: true", "row_multiple: true", 12, "variants.float32.row_multiple: expected"),
     "settings": ("default: true", "settings: fast", 12, "variants.float32.settings: expected a mapping"),
+    "ready": ("default: true", "ready: q4_0", 12, "variants.float32.ready: expected gguf-<type>, gptq-int<bits>-g"),
+    "one of ready": ("default: true", "ready: [gguf-q4_0, 4]", 12, "variants.float32.ready: expected text"),
     "artefact": ("default: true", "artefact: 8", 12, "variants.float32.artefact: expected text (write it in quotes"),
     "tab": ("  cpu: {base", "\tcpu: {base", 8, "not valid YAML"),
     "code": ('"1.0"', "!!python/object:os.system {}", 3, "version: expected"),

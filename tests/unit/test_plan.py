@@ -221,3 +221,53 @@ def test_a_variant_for_several_gpus_says_how_to_name_them():
     told = plan.unsupported(made, "cpu", CONFIG, [one])
     assert told.note == "tp2 takes 2 GPUs, and 1 was chosen: name them with --gpus 0,1"
     assert plan.unsupported(made, "cpu", CONFIG, [one, one]) is None
+
+
+@pytest.fixture
+def ready():
+    return engine("alpha", [
+        variant("float32"), variant("f16", precision="float16", artefact="f16", ready=("gguf-f16",)),
+        variant("q4", precision="int4", artefact="q4", ready=("gguf-q4_0",)), variant("own", precision="int4"),
+        variant("made", precision="int4", artefact="made"),
+        variant("gptq", precision="int4", ready=("gptq-int4-g128", "gptq-int4-g64"), default=False),
+    ])  # fmt: skip
+
+
+def lacking(engine, name, offered):
+    found = plan.unsupported(plan.Cell(engine, engine.variants[name], SHAPES[0]), "cpu", CONFIG, offered=offered)
+    return found and (found.state, found.note)
+
+
+ONLY_READY = "nothing here converts a model for it: name a checkpoint of it as gptq-int4-g128 or gptq-int4-g64 in the"
+
+
+def test_converting_everything_only_those_lack_something_that_nothing_converts_for(ready):
+    assert [name for name in ready.variants if lacking(ready, name, None)] == ["gptq"]
+    assert lacking(ready, "gptq", None) == (
+        "unsupported", f"{ONLY_READY} model's entry and run with --artefacts ready",
+    )  # fmt: skip
+
+
+def test_asked_for_ready_made_ones_a_quantised_variant_is_not_converted_instead(ready):
+    assert lacking(ready, "q4", {"gguf-f16"}) == (
+        "unsupported", "--artefacts ready: the model's entry names no checkpoint under ready: gguf-q4_0"
+    )  # fmt: skip
+    assert lacking(ready, "gptq", {"gguf-f16"}) == ("unsupported", f"{ONLY_READY} model's entry")
+    assert lacking(ready, "made", {"gguf-f16"})[1].startswith("--artefacts ready: it has no ready-made form")
+    for name in ("float32", "f16", "own"):  # unquantised, or quantised by the engine itself as it loads
+        assert lacking(ready, name, {"gguf-q4_0"}) is None
+    assert lacking(ready, "q4", {"gguf-q4_0"}) is None
+
+
+def test_the_first_scheme_that_is_offered_is_taken(ready):
+    gptq = ready.variants["gptq"]
+    assert plan.ready_scheme(gptq, {"gptq-int4-g64", "gptq-int4-g128"}) == "gptq-int4-g128"
+    assert plan.ready_scheme(gptq, {"gptq-int4-g64"}) == "gptq-int4-g64"
+    assert plan.ready_scheme(gptq, {"gguf-q4_0"}) is None
+    assert plan.ready_scheme(gptq, None) is None
+
+
+def test_what_is_offered_is_measured_by_default(ready):
+    assert "alpha-gptq" not in names(plan.cells([ready], None, None, SHAPES[:1]))
+    assert "alpha-gptq" in names(plan.cells([ready], None, None, SHAPES[:1], {"gptq-int4-g64"}))
+    assert "alpha-gptq" not in names(plan.cells([ready], "float32", None, SHAPES[:1], {"gptq-int4-g64"}))

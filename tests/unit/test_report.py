@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 import pytest
-from made_up import Results, engine, result, results, variant
+from made_up import Results, cell, engine, result, results, variant
 
 from orchestrator import markdown, report, summarise, tables, texts
 from orchestrator.plan import Cell, Shape
@@ -247,3 +247,19 @@ def test_a_column_that_nobody_supports_is_left_out_while_there_is_another(summar
     assert list(tables.grid(rows[-1:], texts.speed).columns) == ["Engine", "float8"]
     rows[-1] = {**rows[-1], "outcome": "load_failed"}
     assert list(tables.grid(rows, texts.speed).columns) == ["Engine", "float32", "float8", "int8"]
+
+
+def test_a_ready_made_checkpoint_is_named_with_its_provenance(tmp_path):
+    made, alpha, beta = Results(tmp_path / "r"), cell("alpha"), cell("beta")
+    made.run([alpha, beta])
+    theirs = {"scheme": "awq-g128", "source": "org/m|x@v1", "revision": "c" * 40, "digest": "d" * 64, "files": {}}
+    made.plan(alpha, ["k0"], ready_made=theirs).launch(alpha, 0, "k0").plan(beta, ["k1"]).launch(beta, 0, "k1")
+    summary = summarise.summarise(made.end())
+    text = report.render(summary)
+    assert table_after(text, "### Ready-made checkpoints") == [
+        ["Engine", "Variant", "Scheme", "Checkpoint", "Commit", "sha256"],
+        ["Alpha", "float32", "awq-g128", r"org/m\|x@v1", "c" * 12, "d" * 16],
+    ]
+    assert "- `ready_made`: ready-made checkpoint: quantised by others" in text
+    assert "note: ready-made checkpoint: " in report.terminal(summary)
+    assert report.frame(summary["rows"])["artefact_revision"][0] == "c" * 40

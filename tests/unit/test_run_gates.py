@@ -10,6 +10,8 @@ from bench_dummy.bench import Dummy
 from common import bandwidth
 from orchestrator import host, launcher, plan, run, summarise
 from orchestrator.detection import Device
+from orchestrator.errors import CellError
+from orchestrator.models.ready import ReadyMade
 from orchestrator.request import Request
 
 SHAPE = plan.Shape(1, 8, 6)
@@ -69,11 +71,16 @@ def measure(tmp_path, sandbox, monkeypatch):
     path = checkpoint(tmp_path / "model", {"vocab_size": 128}, tokenizer=True)
 
     def measured(
-        *names, precision="float32", profile="quick", quality=True, launches=1, reference=True, calibrated=True
-    ):
+        *names, precision="float32", profile="quick", quality=True, launches=1, reference=True, calibrated=True,
+        ready_made=None, takes=(),
+    ):  # fmt: skip
         dummy = engine("dummy", [variant(), variant("ten", settings={"first_ms": 50, "step_ms": 10}, default=False)],
                        reference=reference, calibrates="ten" if calibrated else None)  # fmt: skip
-        chosen = {name: dummy if name == "dummy" else engine(name, [variant(precision=precision)]) for name in names}
+        schemes = {name: (list(ready_made)[takes[name]],) if name in takes else () for name in names}
+        chosen = {
+            name: dummy if name == "dummy" else engine(name, [variant(precision=precision, ready=schemes[name])])
+            for name in names
+        }
         device = Device("cpu", "Example", ("cpu",), None, {})
         request = Request(
             device=device, model="m", profile=plan.PROFILES[profile], launches=launches, repetitions=2, threads=2,
@@ -83,7 +90,7 @@ def measure(tmp_path, sandbox, monkeypatch):
         cells = [plan.Cell(made, next(iter(made.variants.values())), SHAPE) for made in chosen.values()]
         everything = {"dummy": dummy, **chosen}
         directory = tmp_path / "results"
-        made = run.Run(request, directory, sandbox, lambda: model(path), said, everything)
+        made = run.Run(request, directory, sandbox, lambda: model(path), said, everything, ready_made)
         assert made.go(cells)
         summary = summarise.summarise(directory)
         return {row["engine"]: row for row in summary["rows"]}, text.getvalue(), summary
@@ -150,6 +157,24 @@ def test_without_a_reference_the_gate_is_not_checked(measure):
     rows, _, _ = measure("dummy", reference=False)
     assert rows["dummy"]["outcome"] == "ok" and rows["dummy"]["quality"] is None
     assert rows["dummy"]["gates"]["agreement"].startswith("not checked: no reference: unsupported: no engine gives a")
+
+
+def test_a_ready_made_checkpoint_takes_the_place_of_a_converted_one(measure, sandbox, tmp_path):
+    place = tmp_path / "ready" / "gguf-q4_0-0123" / "artefact"
+    place.mkdir(parents=True)
+    given = {}
+    sandbox.before = lambda task: given.update({task.engine: task.artefact})
+    found = ReadyMade("gguf-q4_0", "org/m@v1 a.gguf", "c" * 40, "d" * 64, {"a.gguf": "e" * 64}, place)
+    ready_made = {"gguf-q4_0": found, "awq-g128": CellError("unsupported", "it has vocab_size 96")}
+    rows, _, _ = measure("mute", "dies", "dummy", ready_made=ready_made, takes={"mute": 0, "dies": 1})
+    row = rows["mute"]
+    assert given["mute"] == place
+    told = [row[f"artefact_{name}"] for name in ("scheme", "source", "revision", "digest")]
+    assert told == ["gguf-q4_0", "org/m@v1 a.gguf", "c" * 40, "d" * 64]
+    assert "ready_made" in row["flags"]
+    assert (rows["dies"]["outcome"], rows["dies"]["reason"]) == ("unsupported", "it has vocab_size 96")
+    assert "dies" not in given
+    assert rows["dummy"]["artefact_source"] is None and "ready_made" not in rows["dummy"]["flags"]
 
 
 def test_quality_can_be_switched_off(measure, sandbox):

@@ -3,13 +3,13 @@
 import json
 import os
 import struct
-from itertools import accumulate
 from math import prod
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import CONFIG, checkpoint
+from made_up import CONFIG, checkpoint, made_gguf
+from made_up import gguf_text as text
 from safetensors.numpy import save_file
 
 from orchestrator import tensors
@@ -133,26 +133,6 @@ def test_tensors_that_share_bytes_are_refused(tmp_path):
 
 
 # GGUF
-
-
-def text(value: str) -> bytes:
-    return struct.pack("<Q", len(value.encode())) + value.encode()
-
-
-def made_gguf(path: Path, table: list[tuple], metadata=(), alignment=32, version=3, counts=None, data=True) -> Path:
-    """A GGUF file of `table`'s (name, shape with the row last, type)."""
-    lengths = []
-    for _, shape, kind in table:
-        _, block, size = gguf.TYPES[kind]
-        lengths.append(prod(shape) // block * size)
-    padded = [-(-length // alignment) * alignment for length in lengths]
-    offsets = [0, *accumulate(padded)]
-    raw = b"GGUF" + struct.pack("<IQQ", version, *(counts or (len(table), len(metadata)))) + b"".join(metadata)
-    for (name, shape, kind), offset in zip(table, offsets, strict=False):
-        raw += text(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape[::-1]) + struct.pack("<IQ", kind, offset)
-    raw += bytes(-len(raw) % alignment)
-    path.write_bytes(raw + (bytes(offsets[-1]) if data else b""))
-    return path.parent
 
 
 METADATA = [
