@@ -153,12 +153,24 @@ def shapes():
 def fleet(count):
     """A summary of `count` rows of one workload; every twentieth failed, each in its own words."""
     engines = [f"engine{number}" for number in range(12)]
-    rows = []
+    models = [(row(engine, precision), failed(engine, precision)) for engine in engines for precision in BITS]
+    rng, rows = random.Random(2), []
     for number in range(count):
-        engine, precision = engines[number % len(engines)], list(BITS)[number % len(BITS)]
-        changes = {"variant": f"{precision}-v{number}", "machine": f"box{number % 7}"}
-        if number % 20:
-            rows.append(row(engine, precision, number, **changes))
-        else:
-            rows.append(failed(engine, precision, reason=f"ValueError: bad size {number}", **changes))
+        good, bad = models[number % len(models)]
+        names = {"variant": f"{good['precision']}-v{number}", "machine": f"box{number % 7}"}
+        if number % 20 == 0:
+            rows.append({**bad, **names, "reason": f"ValueError: bad size {number}"})
+            continue
+        factor, loss = rng.uniform(0.5, 1.0), rng.uniform(0, 0.02)
+        quality = {**good["quality"], "top1": good["quality"]["top1"] - loss}
+        rows.append({
+            **good, **names, "decode_tps": scaled(good["decode_tps"], factor), "quality": quality,
+            "mbu": factor * good["mbu"], "peak_host_mib": good["peak_host_mib"] * rng.uniform(1, 2),
+        })  # fmt: skip
     return summary(rows)
+
+
+def scaled(found, factor):
+    """A metric `factor` times as large."""
+    numbers = {key: factor * found[key] for key in ("median", "low", "high", "mean", "std")}
+    return {**found, **numbers, "values": [factor * value for value in found["values"]]}

@@ -13,7 +13,11 @@ HOSTILE = "<b>x</b> <a href='javascript:1'>y</a>\n%{x} &lt;" + "z" * 500
 
 def speeds(**of):
     """Rows of known speeds, with intervals of 1 % about them."""
-    return [row("alpha", "int8", variant=name, decode_tps=value(speed)) for name, speed in of.items()]
+    made = row("alpha", "int8")
+    return [
+        {**made, "variant": name, "decode_tps": value(speed), "quality": {**made["quality"]}}
+        for name, speed in of.items()
+    ]
 
 
 def value(median, low=None, high=None):
