@@ -93,7 +93,9 @@ def _doubts(best: Row, rows: list[Row], names: dict[int, str]) -> list[str]:
     """Who cannot be told from the best, and what its flags say."""
     interval, lines = best["decode_tps"], []
     if interval["low"] is None:
-        lines.append(f"{best['launches']} launch(es) a row are too few to say that it is truly first")
+        count = best["launches"]
+        few = "one launch a row is" if count == 1 else f"{count} launches a row are"
+        lines.append(f"{few} too few to say that it is truly first")
     else:
         near = [row for row in rows if row is not best and _reaches(row, interval["low"])]
         if near:

@@ -50,7 +50,7 @@ def _failure(outcome: str, reason: str, log: str, link: str | None, cells: list[
     headline = first_line(reason)
     return Failure(
         outcome, headline or "no reason was given", cells,
-        reason=reason[:REASON_LIMIT] if reason.strip() != headline else None,
+        reason=reason[:REASON_LIMIT] if reason.strip() != headline and reason.strip() not in log else None,
         log=log if log.strip() and log.strip() not in reason else None,
         link=link if link and link.startswith("https://") else None,
     )  # fmt: skip

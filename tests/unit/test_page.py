@@ -165,6 +165,8 @@ def test_a_log_that_the_reason_holds_already_is_not_repeated():
     made = failed(reason=reason, log="Traceback (most recent call last):\nValueError: bad\n")
     [found], _, _ = failures.failures([made])
     assert (found.headline, found.reason, found.log) == ("ValueError: bad", reason, None)
+    [found], _, _ = failures.failures([failed(reason="two\nlines", log="starting\ntwo\nlines\n")])
+    assert (found.headline, found.reason, found.log) == ("two", None, "starting\ntwo\nlines\n")
 
 
 def test_long_logs_are_left_out_in_the_end_and_that_is_said(monkeypatch):
