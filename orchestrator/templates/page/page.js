@@ -53,7 +53,7 @@ const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCod
 const number = (value) => Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(Math.abs(value) >= 10 ? 1 : 2);
 const small = (value) => value === 0 || Math.abs(value) >= 0.01 ? number(value) : value.toExponential(1);
 const WRITE = {
-  text: escaped,
+  text: (text) => text.length > 20 ? `<div class="long">${escaped(text)}</div>` : escaped(text),
   number,
   small,
   percent: (value) => `${(100 * value).toFixed(0)} %`,
