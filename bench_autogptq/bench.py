@@ -9,27 +9,31 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["GPTQMODEL_CPU_WORKERS"] = "2"  # its model loader fails on two CPUs with its own default of one
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when transformers is imported
 import gptqmodel
 import torch
 from gptqmodel import BACKEND, GPTQModel
 from gptqmodel.nn_modules.qlinear import BaseQuantLinear
-from transformers import AutoModelForCausalLM, DynamicCache
+from transformers import AutoModelForCausalLM
 
 from bench_autogptq.extensions import load_extensions
-from common import Engine, Loaded, main
+from common import Loaded, dtype_name, main
+from common.transformers_model import TransformersEngine
 
 
-class AutoGPTQ(Engine):
+class GPTQModelEngine(TransformersEngine):
+    """For every folder that measures GPTQModel; `method` is what it calls the quantisation."""
+
+    method = "gptq"
+
     def load(self, job):
-        settings, shape = job["settings"], job["shape"]
-        self.device = torch.device("cpu" if job["device"]["kind"] == "cpu" else "cuda")
-        self.capacity = shape["prompt_tokens"] + shape["new_tokens"] - 1  # the last token is never fed back
-        self.kernels = load_extensions()
+        settings = job["settings"]
+        self.prepare(job)
+        kernels = load_extensions()
         dtype = getattr(torch, settings.get("compute", job["precision"]))
         path, device = job["model"]["artefact"], str(self.device)
-        if "bits" in settings:
+        if "backend" in settings:
             backend = BACKEND(settings["backend"][self.device.type])
             self.model = GPTQModel.load(
                 path, device=device, backend=backend, dtype=dtype, trust_remote_code=False
@@ -40,53 +44,25 @@ class AutoGPTQ(Engine):
             ).to(device)
         self.model.eval().requires_grad_(False)
         torch.set_num_threads(job["threads"])  # after loading, which sets a count of its own
-        for _ in self.generate([[0]] * shape["batch_size"], 2):  # the kernels repack their weights in the first forward
-            pass
-        return self._read_back()
+        self.warm(job["shape"]["batch_size"])
+        return self._read_back(kernels)
 
-    def generate(self, prompts, new_tokens):
-        self.cache = DynamicCache(config=self.model.config)
-        ids = torch.tensor(prompts, device=self.device)
-        for _ in range(new_tokens):
-            with torch.inference_mode():
-                output = self.model(input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
-                ids = output.logits[:, -1].argmax(-1)[:, None]
-            yield ids[:, 0].tolist()
-
-    @torch.inference_mode()
-    def logprobs(self, tokens):
-        ids = torch.tensor([tokens[:-1]], device=self.device)
-        return self.model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1).cpu().numpy()
-
-    def _read_back(self):
-        held, names = Counter(), Counter()
-        for tensor in tensors(self.model):
-            held[_name(tensor.dtype)] += tensor.nbytes
-        quantised = [layer for layer in self.model.modules() if isinstance(layer, BaseQuantLinear)]
-        for layer in quantised:
-            # gptq_torch_int8 drops the groups when it packs the weights.
-            rounded = getattr(layer, "int8_module", None) is not None
-            groups = "one scale per output channel" if rounded else f"groups of {layer.group_size}"
-            names[f"{type(layer).__name__}, {layer.bits} bits, {groups}"] += 1
+    def _read_back(self, kernels):
+        names = Counter()
+        for layer in self.model.modules():
+            if isinstance(layer, BaseQuantLinear):
+                # gptq_torch_int8 drops the groups when it packs the weights.
+                rounded = getattr(layer, "int8_module", None) is not None
+                groups = "one scale per output channel" if rounded else f"groups of {layer.group_size}"
+                names[f"{type(layer).__name__}, {layer.bits} bits, {groups}"] += 1
         plain = sum(type(layer) is torch.nn.Linear for layer in self.model.modules())
-        cached = [kv for layer in self.cache.layers for kv in (layer.keys, layer.values)]  # [batch, heads, tokens, dim]
-        on_cpu = self.device.type == "cpu"
+        held = self.held(tensors(self.model), names | Counter(plain=plain))
+        held["extra"]["compiled_kernels"] = kernels
         return Loaded(
             version=gptqmodel.__version__,
-            dtype=_name(self.model.dtype),
-            quantization="; ".join(f"gptq {name}" for name in sorted(names)) or None,
-            weight_bytes=held.total(),
-            threads=torch.get_num_threads() if on_cpu else None,
-            kv_dtype=_name(cached[0].dtype),
-            kv_bytes=sum(kv.nbytes // kv.shape[-2] for kv in cached) * self.capacity,
-            extra={
-                "torch": torch.__version__,
-                "linear_layers": {**names, "plain": plain},
-                "weight_bytes_by_dtype": dict(held),
-                "compiled_kernels": self.kernels,
-                "attention": self.model.config._attn_implementation,
-                "device": f"CPU, {torch.backends.cpu.get_cpu_capability()}" if on_cpu else torch.cuda.get_device_name(),
-            },
+            dtype=dtype_name(self.model.dtype),
+            quantization="; ".join(f"{self.method} {name}" for name in sorted(names)) or None,
+            **held,
         )
 
 
@@ -101,9 +77,5 @@ def tensors(model):
             yield tensor
 
 
-def _name(dtype):
-    return str(dtype).removeprefix("torch.")
-
-
 if __name__ == "__main__":
-    main(AutoGPTQ)
+    main(GPTQModelEngine)

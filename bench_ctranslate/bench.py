@@ -13,6 +13,7 @@ import ctranslate2
 import numpy as np
 
 from common import Engine, Loaded, Unsupported, main
+from common.logits import log_softmax
 
 PACKAGES = Path(ctranslate2.__file__).parent.parent
 DTYPES = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "float16": 2, "bfloat16": 2}  # in the order of their numbers
@@ -98,8 +99,7 @@ class CTranslate2(Engine):
         if not self.on_cpu:
             logits = logits.to_device(ctranslate2.Device.cpu)
         logits = np.array(logits)[0, :, : self.vocabulary]  # a GPU may pad the vocabulary
-        logits -= logits.max(axis=1, keepdims=True)
-        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return log_softmax(logits)
 
     def close(self):
         # Joins the worker thread. One that still holds the callback when the interpreter ends aborts the process

@@ -10,7 +10,7 @@ from exllamav2 import ExLlamaV2, ExLlamaV2Cache, ExLlamaV2Config
 from exllamav2.attn import has_flash_attn, has_xformers
 from exllamav2.version import __version__
 
-from common import Engine, Loaded, main
+from common import Engine, Loaded, dtype_name, main
 
 
 class ExLlama(Engine):
@@ -55,10 +55,10 @@ class ExLlama(Engine):
         kv = self.cache.all_tensors()
         return Loaded(
             version=__version__,
-            dtype="+".join(sorted({name(tensor.dtype) for tensor in held if tensor.is_floating_point()})),
+            dtype="+".join(sorted({dtype_name(tensor.dtype) for tensor in held if tensor.is_floating_point()})),
             quantization="+".join(sorted(kinds)) or None,
             weight_bytes=sum(tensor.nbytes for tensor in held),
-            kv_dtype=name(kv[0].dtype),
+            kv_dtype=dtype_name(kv[0].dtype),
             kv_bytes=sum(tensor.nbytes for tensor in kv),
             extra={
                 "torch": torch.__version__,
@@ -82,10 +82,6 @@ def stored(module):
         return list(packed.values())
     holder = getattr(module, "linear", None) or getattr(module, "embedding", None) or module
     return [t for t in (getattr(holder, "weight", None), getattr(holder, "bias", None)) if t is not None]
-
-
-def name(dtype):
-    return str(dtype).removeprefix("torch.")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import llama_cpp as llama
 import numpy as np
 
 from common import Engine, Loaded, main
+from common.logits import log_softmax
 
 GGML_LOG_LEVEL_DEBUG = 4
 FLOAT_TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
@@ -135,8 +136,7 @@ class LlamaCpp(Engine):
         logits = np.ctypeslib.as_array(llama.llama_get_logits(context), (count, self.vocabulary)).copy()
         llama.llama_batch_free(batch)
         llama.llama_free(context)
-        logits -= logits.max(axis=1, keepdims=True)
-        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return log_softmax(logits)
 
     def close(self):
         llama.llama_sampler_free(self.sampler)

@@ -14,6 +14,7 @@ import onnxruntime
 import onnxruntime_genai as og
 
 from common import Engine, Loaded, main
+from common.logits import log_softmax
 
 FLOATS = {"float": "float32", "float16": "float16", "bfloat16": "bfloat16"}
 ROTARY = ("cos_cache", "sin_cache")
@@ -63,9 +64,7 @@ class OnnxRuntime(Engine):
                 generator = self._start(np.hstack([prompts, np.transpose(steps)]), length)
 
     def logprobs(self, tokens):
-        logits = self._start([tokens[:-1]], len(tokens)).get_output("logits")[0].astype(np.float32)
-        logits -= logits.max(axis=1, keepdims=True)
-        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return log_softmax(self._start([tokens[:-1]], len(tokens)).get_output("logits")[0].astype(np.float32))
 
     def _read_back(self, batch, pool):
         """Bytes and types from the graph that was loaded; the KV cache's from the cache of a one-token run."""

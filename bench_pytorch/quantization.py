@@ -1,4 +1,4 @@
-"""Quantisation of a loaded model's linear layers by bitsandbytes, and what is really held afterwards."""
+"""Quantisation of a loaded model's linear layers by bitsandbytes or torchao, and what is really held afterwards."""
 
 from __future__ import annotations
 
@@ -12,9 +12,22 @@ HEAD = "lm_head"  # the output layer stays as it is, as in transformers' own use
 
 
 def quantize(model: nn.Module, scheme: str, group_size: int) -> str:
-    """Replace every linear layer but the head by bitsandbytes' own (scheme: llm_int8, nf4, fp4); returns its version.
+    """Quantise every linear layer but the head (scheme: llm_int8, nf4, fp4, torchao_int8); returns by what."""
+    return _torchao(model) if scheme == "torchao_int8" else _bitsandbytes(model, scheme, group_size)
 
-    Their weights are quantised when the model is moved to its device, and packed for the CPU in their first forward.
+
+def _torchao(model: nn.Module) -> str:
+    from torchao import __version__  # noqa: PLC0415 - the other variants need not wait for it
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_  # noqa: PLC0415
+
+    quantize_(model, Int8WeightOnlyConfig(), filter_fn=lambda layer, name: type(layer) is nn.Linear and name != HEAD)
+    return f"torchao {__version__}"
+
+
+def _bitsandbytes(model: nn.Module, scheme: str, group_size: int) -> str:
+    """Replace the layers by bitsandbytes' own, which quantise when they are moved to their device.
+
+    For the CPU they pack their weights in their first forward.
     """
     # At WARNING it writes one line per matrix product, and one about a kernel that only a hub could hand over.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -42,12 +55,21 @@ def quantize(model: nn.Module, scheme: str, group_size: int) -> str:
 def weight_tensors(model: nn.Module) -> Iterator[torch.Tensor]:
     """Every tensor that really holds weights - quantised ones as packed, with their scales - tied ones once."""
     for weight in model.parameters():  # names a tied parameter once
-        yield weight
+        yield from _inner(weight)
         if state := getattr(weight, "quant_state", None):
             yield from (state.absmax, state.code)
     for module in model.modules():
         if (state := getattr(module, "state", None)) is not None:  # Linear8bitLt
             yield state.SCB
+
+
+def _inner(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The tensors inside a tensor of torchao's, whose own dtype and size are those of what it stands for."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        yield tensor
+        return
+    for name in tensor.__tensor_flatten__()[0]:
+        yield from _inner(getattr(tensor, name))
 
 
 def layer_kind(layer: nn.Linear) -> str:
@@ -57,6 +79,9 @@ def layer_kind(layer: nn.Linear) -> str:
         fused = device != "cpu" or getattr(state, "packing_format_for_cpu", False)
         product = "fused kernel" if fused else "widened for every product"
         return f"{state.quant_type}, groups of {state.blocksize}, {product}"
+    if hasattr(layer.weight, "__tensor_flatten__"):
+        kinds = "+".join(str(tensor.dtype).removeprefix("torch.") for tensor in _inner(layer.weight))
+        return f"torchao {type(layer.weight).__name__} ({kinds})"
     if type(layer) is nn.Linear:
         return "plain"
     native = torch._C._dispatch_has_kernel_for_dispatch_key("bitsandbytes::int8_linear_matmul", device.upper())

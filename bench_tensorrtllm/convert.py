@@ -14,6 +14,7 @@ from pathlib import Path
 os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # TF32 is not float32, and TensorRT picks its kernels while it builds
 
 from common import Unsupported
+from common.calibration import text
 from common.conversion import main
 
 LONGEST = 8192  # tokens of a sequence; stock is the model's own limit, which can be a hundred thousand
@@ -58,10 +59,8 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
 
 
 def write_text(folder: Path) -> None:
-    """The calibration data set that modelopt reads: a column `text`. No network here, so it is Python's own manual."""
-    from pydoc_data.topics import topics  # noqa: PLC0415
-
-    whole = " ".join(" ".join(topics.values()).split())
+    """The calibration data set that modelopt reads: a column `text`."""
+    whole = " ".join(text().split())
     rows = [whole[start : start + ROW_CHARACTERS] for start in range(0, len(whole), ROW_CHARACTERS)][:ROWS]
     lines = [json.dumps({"text": row}) for row in rows]
     (folder / "train.jsonl").write_text("\n".join(lines), encoding="utf-8")

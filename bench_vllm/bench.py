@@ -28,7 +28,7 @@ from vllm import EngineArgs, SamplingParams
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.llm_engine import LLMEngine
 
-from common import Engine, Loaded, main
+from common import Engine, Loaded, dtype_name, main
 
 SPARE_TOKENS = 4096  # more than the blocks that are kept beside a batch's own, whatever their size
 
@@ -176,13 +176,13 @@ def inspect(worker):
     plain = [p for name, p in parameters.items() if p.is_floating_point() and not re.search("scale|azp", name)]
     caches = {cache.data_ptr(): cache for cache in runner.kv_caches}.values()
     return {
-        "dtype": "+".join(sorted({_name(parameter.dtype) for parameter in plain})),
+        "dtype": "+".join(sorted({dtype_name(parameter.dtype) for parameter in plain})),
         "schemes": sorted(schemes),
         "layers": dict(layers),
         "weight_bytes": packed + sum(parameter.nbytes for parameter in parameters.values()),
         "copy_bytes": copies,
         "kv_bytes": sum(cache.nbytes for cache in caches),
-        "kv_dtype": ", ".join(sorted({_name(cache.dtype) for cache in caches})),
+        "kv_dtype": ", ".join(sorted({dtype_name(cache.dtype) for cache in caches})),
         "attention": sorted({type(m.impl).__name__ for m in runner.model.modules() if hasattr(m, "impl")}),
         "threads": torch.get_num_threads(),
     }
@@ -192,10 +192,6 @@ def _bytes(value, itemsize):
     if isinstance(value, torch.Tensor):
         return value.nbytes
     return value.n * value.k * itemsize if hasattr(value, "handler_tensor") else 0
-
-
-def _name(dtype):
-    return str(dtype).removeprefix("torch.")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Light on purpose (standard library; numpy and psutil only where they are needed)
 the two meet only in job.json, samples.jsonl and result.json.
 """
 
-from common.engine import Engine, Loaded, Unsupported
+from common.engine import Engine, Loaded, Unsupported, dtype_name
 from common.launch import main
 
-__all__ = ["Engine", "Loaded", "Unsupported", "main"]
+__all__ = ["Engine", "Loaded", "Unsupported", "dtype_name", "main"]

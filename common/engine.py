@@ -38,6 +38,11 @@ class Loaded:
         return asdict(self)
 
 
+def dtype_name(dtype: Any) -> str:
+    """ "bfloat16" of torch.bfloat16."""
+    return str(dtype).removeprefix("torch.")
+
+
 class Engine:
     """Base class of every contender; `bench.py` subclasses it and ends in `common.main(TheSubclass)`."""
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from orchestrator.progress import Progress, duration
 from orchestrator.sandbox import Sandbox, Task, tail, thread_environment
 
 WALL_S = 4 * 3600
+SHARED = ("conversion.py", "calibration.py", "stand_in.py")  # of common/: what converters call
 LAUNCH_ONLY = ("bench.py", "own_benchmark.py", "engine.yaml", "README.md")
 
 
@@ -36,15 +38,16 @@ def key(engine: Engine, kind: str, variant: Variant, model: Model, made_for: str
     native = made_for if engine.devices[kind].native else None
     made_of = [model.digest, engine.name, variant.artefact, variant.precision, variant.settings, native]
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode())
-    for path in [*_converter(engine.folder, kind), root / "common" / "conversion.py"]:
+    for path in [*_converter(engine.folders, kind), *(root / "common" / name for name in SHARED)]:
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 
-def _converter(folder: Path, kind: str) -> list[Path]:
-    """All files of an engine's folder but those that only a launch, another device or a reader needs."""
+def _converter(folders: Sequence[Path], kind: str) -> list[Path]:
+    """All files of an engine's folders but those that only a launch, another device or a reader needs."""
     return [
         path
+        for folder in folders
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and path.name not in LAUNCH_ONLY

@@ -34,6 +34,7 @@ from orchestrator.cli_results import COMMANDS, check_directory, support_matrix
 from orchestrator.docker_sandbox import DockerSandbox
 from orchestrator.errors import CellError, UserError
 from orchestrator.images import Images
+from orchestrator.interruption import terminated_as_interrupt
 from orchestrator.locks import device_lock
 from orchestrator.models import resolve
 from orchestrator.paths import CACHE, RESULTS
@@ -67,8 +68,8 @@ class DefaultToRun(click.Group):
 def cli() -> None:
     """Measure LLM inference engines, each in its own container, and merge what they did.
 
-    Without a command: `run`. Exit codes: 0 all cells ok or unsupported, 1 a cell failed, 2 usage, 75 device busy,
-    130 interrupted.
+    Without a command: `run`. Exit codes: 0 all cells ok or unsupported, 1 a cell failed, 2 usage, 3 a regression was
+    shown (compare), 4 nothing meets the constraints (choose), 75 device busy, 130 interrupted.
 
     \b
     ./benchmark.sh                                      PyTorch and llama.cpp on the bundled model, in minutes
@@ -392,7 +393,8 @@ for command in COMMANDS:
 def main() -> None:
     """Run the command line and turn what it raises into a line and an exit code."""
     try:
-        code = cli.main(standalone_mode=False)
+        with terminated_as_interrupt():  # else SIGTERM ends a `check` and leaves its container running
+            code = cli.main(standalone_mode=False)
     except UserError as error:
         click.echo(f"error: {error}", err=True)
         code = outcomes.EXIT_USAGE

@@ -20,6 +20,7 @@ from orchestrator.devices import Device, docker_flags, docker_options
 from orchestrator.engines import Engine
 from orchestrator.errors import CellError
 from orchestrator.images import LABEL, Image, Images
+from orchestrator.interruption import uninterrupted
 from orchestrator.sandbox import ARTEFACT, JOB, LOG_LIMIT, MODEL, OUT, Ended, Task, family, write_job
 
 PIDS_LIMIT = 4096
@@ -129,7 +130,7 @@ class DockerSandbox:
         self._pid = None
         if self._running is not None:
             container, self._running = self._running, None
-            with suppress(NotFound, APIError):  # it is gone already
+            with uninterrupted(), suppress(NotFound, APIError):  # it is gone already
                 container.remove(force=True, v=True)
 
     def _write_reproduction(self, image: Image, task: Task, mounts: list[tuple[Path, str, bool]]) -> None:

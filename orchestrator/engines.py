@@ -74,6 +74,19 @@ class Engine:
     reference: bool = False  # its float32 is what every variant is compared with
     architectures: dict[str, Support] = field(default_factory=dict)  # what is said of single ones; others are tried
     calibrates: str | None = None  # the variant whose settings first_ms and step_ms are true delays
+    builds_on: Path | None = (
+        None  # the folder whose lock, build script and modules this one uses; has them itself if None
+    )
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders whose code this engine runs."""
+        return (self.folder, self.builds_on) if self.builds_on else (self.folder,)
+
+    @property
+    def software(self) -> Path:
+        """The folder with requirements/ and build.sh."""
+        return self.builds_on or self.folder
 
     def support(self, variant: Variant, kind: str) -> Support:
         """The support of `variant` on a device kind; the device's word comes first, and its caveat is everyone's."""
@@ -186,7 +199,9 @@ def read(path: Path) -> Engine:
     """Read and check one engine.yaml. Raises UserError: file, line, key, what was expected."""
     reader = _Reader(path)
     required = ("name", "title", "version", "homepage", "licence", "capabilities", "devices", "variants")
-    top = reader.section(reader.root, "", required, ("test_only", "reference", "calibrates", "architectures"))
+    top = reader.section(
+        reader.root, "", required, ("test_only", "reference", "calibrates", "architectures", "builds_on")
+    )
     name = reader.value(top["name"], "name", str, pattern="[a-z0-9_]+")
     if path.parent.name != f"bench_{name}":
         raise reader.fail(top["name"], "name", f"{path.parent.name.removeprefix('bench_')!r}, as the folder is named")
@@ -207,6 +222,10 @@ def read(path: Path) -> Engine:
     text = {key: reader.value(top[key], key, str) for key in ("title", "version", "homepage", "licence")}
     if "calibrates" in top:
         text["calibrates"] = reader.value(top["calibrates"], "calibrates", str, choices=tuple(variants))
+    if "builds_on" in top:
+        text["builds_on"] = path.parents[1] / f"bench_{reader.value(top['builds_on'], 'builds_on', str)}"
+        if text["builds_on"] == path.parent or not (text["builds_on"] / "engine.yaml").is_file():
+            raise reader.fail(top["builds_on"], "builds_on", "the name of another engine's folder, without bench_")
     architectures = reader.items(top["architectures"], "architectures") if "architectures" in top else {}
     flags_of_folder = {key: reader.value(top[key], key, bool) for key in ("test_only", "reference") if key in top}
     return Engine(

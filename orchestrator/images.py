@@ -71,7 +71,7 @@ class Images:
         extra = self._extra_index(entry.extra_index_url)
         if extra:
             arguments["PIP_EXTRA_INDEX_URL"] = extra
-        files = context_files(self._root, engine.folder)
+        files = context_files(self._root, *engine.folders)
         tag = f"{NAME}/{engine.name}:{kind}-{content_hash(files, arguments, self._image_id(base))}"
         recipe = [*recipe, docker_build_line(f"{engine.folder.name}/Dockerfile", arguments, tag, ".")]
         found = self._image_id(tag)
@@ -214,10 +214,10 @@ class Images:
         return self._image_id(tag)
 
 
-def context_files(root: Path, folder: Path) -> dict[str, Path | bytes]:
-    """What an engine's image is made from: its folder, common/ and docker/install.sh. Documentation does not count."""
+def context_files(root: Path, *folders: Path) -> dict[str, Path | bytes]:
+    """What an engine's image is made from: its folders, common/ and docker/install.sh. Documentation does not count."""
     chosen = [root / "docker" / "install.sh"]
-    for directory in (root / "common", folder):
+    for directory in (root / "common", *folders):
         chosen += [path for path in sorted(directory.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     return {str(path.relative_to(root)): path for path in chosen if path.suffix != ".md" and path.name != "engine.yaml"}
 

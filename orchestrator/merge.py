@@ -10,15 +10,28 @@ import pandas as pd
 
 from orchestrator import report
 from orchestrator.errors import UserError
+from orchestrator.metrics import METRICS, BadSamples
 from orchestrator.summarise import SCHEMA, summarise
+from orchestrator.texts import one_line
 
+NEEDED = {  # of a row, for any command that reads it
+    "engine", "title", "engine_version", "variant", "precision", "model", "device", "machine", "isolation",
+    "batch_size", "prompt_tokens", "new_tokens", "workload", "outcome", "reason", "launches", "flags", "caveat",
+    *METRICS,
+}  # fmt: skip
 ALIKE = ["model", "batch_size", "prompt_tokens", "new_tokens"]
 
 
 def load(directory: Path) -> dict[str, Any]:
     """A directory's summary: from its journal where there is one, else its summary.json (a merged directory)."""
     if (directory / "journal.jsonl").is_file():
-        return summarise(directory)
+        try:
+            return summarise(directory)
+        except (OSError, ValueError, KeyError, TypeError, BadSamples) as error:
+            raise UserError(
+                f"{directory}: what a launch left is missing or damaged ({type(error).__name__}: "
+                f"{one_line(error)}): restore it, or measure into another --out"
+            ) from error
     path = directory / report.SUMMARY
     if not path.is_file():
         raise UserError(f"{directory} holds neither journal.jsonl nor {report.SUMMARY}: not a results directory")
@@ -29,6 +42,9 @@ def load(directory: Path) -> dict[str, Any]:
     schema = summary.get("schema") if isinstance(summary, dict) else None
     if schema != SCHEMA:
         raise UserError(f"{path} has schema {schema!r}, this suite reads schema {SCHEMA}")
+    rows = summary.get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= NEEDED for row in rows):
+        raise UserError(f"{path} is damaged: rows, or what they need, are missing; restore it, or merge anew")
     return summary
 
 

@@ -7,6 +7,8 @@ OUTCOMES = (
 )  # fmt: skip
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_BUSY, EXIT_INTERRUPTED = 0, 1, 2, 75, 130
+EXIT_REGRESSION = 3  # compare --fail-on-regression: a row is shown slower by more than that
+EXIT_NO_CHOICE = 4  # choose: nothing meets the constraints
 
 
 def exit_code(outcomes: list[str]) -> int:

@@ -21,21 +21,22 @@ def prepare_all(sandbox: Sandbox, engines: Sequence[tuple[Engine, str]]) -> dict
     Raises what else it raises. The threads are daemons: Ctrl-C ends the wait at once, and Docker gives up a build whose
     client is gone.
     """
-    waiting: queue.SimpleQueue[tuple[Engine, str]] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[list[tuple[Engine, str]]] = queue.SimpleQueue()
     ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    for each in engines:
-        waiting.put(each)
+    for group in _groups(engines):
+        waiting.put(group)
 
     def work() -> None:
         while True:
             try:
-                engine, kind = waiting.get_nowait()
+                group = waiting.get_nowait()
             except queue.Empty:
                 return
-            try:
-                ended.put((engine.name, sandbox.prepare(engine, kind)))
-            except BaseException as error:  # handed to the main thread, whatever it is
-                ended.put((engine.name, error))
+            for engine, kind in group:
+                try:
+                    ended.put((engine.name, sandbox.prepare(engine, kind)))
+                except BaseException as error:  # handed to the main thread, whatever it is
+                    ended.put((engine.name, error))
 
     for _ in range(min(WORKERS, len(engines))):
         threading.Thread(target=work, name="prepare", daemon=True).start()
@@ -46,3 +47,11 @@ def prepare_all(sandbox: Sandbox, engines: Sequence[tuple[Engine, str]]) -> dict
             raise outcome
         found[name] = outcome
     return found
+
+
+def _groups(engines: Sequence[tuple[Engine, str]]) -> list[list[tuple[Engine, str]]]:
+    """Engines that share software come one after another: built side by side, both would compile it."""
+    groups: dict[Any, list[tuple[Engine, str]]] = {}
+    for engine, kind in sorted(engines, key=lambda each: each[0].builds_on is not None):
+        groups.setdefault(engine.software, []).append((engine, kind))
+    return list(groups.values())

@@ -18,6 +18,7 @@ from orchestrator.timeline import timeline
 SCHEMA = 1
 QUALITY_UNKNOWN = dict.fromkeys(("tokens", "kl", "kl_p99", "top1", "perplexity", "reference_perplexity"))
 LOG_LINES, LOG_LIMIT = 20, 4000  # characters of a failed launch's log that a row keeps; the file has all of it
+EACH_LAUNCH = ("peak_host_mib", "peak_mapped_file_mib", "peak_device_mib", "energy_j_per_token")  # in `blocks`' order
 DRIFT = 0.05  # of the speed from the first block to the last, where every block goes the same way
 
 
@@ -32,6 +33,12 @@ def summarise(directory: Path) -> dict[str, Any]:
     runs = [record for record in records if record["kind"] == "run"]
     if not runs:
         raise UserError(f"{directory / journal.NAME} holds no run")
+    for run in runs:
+        if run.get("schema") != SCHEMA:
+            raise UserError(
+                f"{directory / journal.NAME} has schema {run.get('schema')!r}, this suite reads schema {SCHEMA}: "
+                "read it with the suite that wrote it"
+            )
     end = records[-1]["outcome"] if records[-1]["kind"] == "end" else "interrupted"  # killed before it could say so
     models = _models(records)
     cells: dict[str, tuple[dict, dict, dict | None]] = {}
@@ -145,6 +152,7 @@ def _row(
         "peak_device_source": first.get("peak_device_source"),
         **{name: _median(measured, name) for name in ENERGY},
         "energy_validity": first.get("energy_validity"),
+        "each_launch": {name: [launch[name] for launch in measured] for name in EACH_LAUNCH},
         "mbu": _median(measured, "mbu"),
         "bandwidth_gbs": _median(measured, "bandwidth_gbs"),
         "step_bytes": first.get("reads"),

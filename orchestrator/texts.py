@@ -68,6 +68,12 @@ def milliseconds(value: dict[str, Any] | None) -> str:
     return "n/a" if value is None else number(value["median"] * 1000)
 
 
+def one_line(text: object, limit: int = 200) -> str:
+    """A name or reason from outside for a line on a terminal: control characters act as spaces, the rest is cut."""
+    plain = " ".join("".join(each if each.isprintable() else " " for each in str(text)).split())
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+
+
 def notes(row: Row) -> str:
     """What a reader must know about a row, in words."""
     words = [NOTES[flag] for flag in row["flags"] if flag in NOTES]

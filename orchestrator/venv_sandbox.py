@@ -59,7 +59,7 @@ class VenvSandbox:
     def prepare(self, engine: Engine, kind: str) -> Environment:
         """Make the environment unless there is one of this content. Raises CellError("build_failed")."""
         entry = engine.devices[kind]
-        files = context_files(self._root, engine.folder)
+        files = context_files(self._root, *engine.folders)
         slow = {
             name: path
             for name, path in files.items()
@@ -70,7 +70,7 @@ class VenvSandbox:
         installed = content_hash(slow, arguments, None)  # bench.py and common/ are run from the checkout as they are
         name = f"{engine.name}-{kind}-{installed}"
         path = self._cache / "venvs" / name
-        install = f"sh docker/install.sh {engine.folder.name} {kind} {shlex.quote(str(path))}"
+        install = f"sh docker/install.sh {engine.software.name} {kind} {shlex.quote(str(path))}"
         content = content_hash(files, arguments, None)
         if not (path / ".complete").exists():
             self._install(engine, name, path, install)

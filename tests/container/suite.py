@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from orchestrator.engines import discover
+
 ROOT = Path(__file__).resolve().parents[2]
 POSSIBLE = {"first_ms": 0.5, "step_ms": 0.5}  # a dummy without delays is faster than memory: gate physics
 PARTS = ("orchestrator", "common", "docker", "models", "bench_dummy", ".dockerignore")
@@ -19,11 +21,13 @@ class Checkout:
     """A copy of the suite in which a test may change files. Shares the real checkout's cache and so its images."""
 
     def __init__(self, path: Path, engines: Iterable[str] = ()):
-        """With the folders of `engines` beside bench_dummy."""
+        """With the folders of `engines`, and those that they build on, beside bench_dummy."""
         self.path = path
         self.cache = ROOT / ".cache"
         self.made: list[str] = []  # engines that exist only here: their images go when the test ends
-        for part in (*PARTS, *(f"bench_{name}" for name in engines)):
+        known = discover(ROOT)
+        folders = {folder.name for name in engines for folder in known[name].folders}
+        for part in (*PARTS, *sorted(folders)):
             source = ROOT / part
             ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(source, path / part, ignore=ignore) if source.is_dir() else shutil.copy(source, path / part)

@@ -120,6 +120,23 @@ def test_interrupt_stops_the_container_and_loses_nothing(checkout, daemon):
     }  # fmt: skip
 
 
+def test_a_check_that_is_terminated_leaves_no_container(checkout, daemon):
+    checkout.engine("slow", {"slow": {"settings": {"step_ms": 500}}})
+    checkout.run("build", "--engines", "slow,dummy", "--device", "cpu")
+    process = subprocess.Popen(
+        checkout.command("check", "slow", "--device", "cpu"), cwd=checkout.path, env=checkout.environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not leftovers(daemon):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and "interrupted" in said
+    assert leftovers(daemon) == []
+
+
 def test_the_engine_is_locked_in(checkout, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     checkout.engine("curious", {"look": {"settings": {"look_around": True}}})

@@ -203,3 +203,19 @@ def test_a_caveat_of_the_device_is_every_variants(tmp_path):
 def test_where_it_was_verified_is_text(tmp_path):
     text = GOOD.replace("state: supported}", "state: supported, verified: 2026-11-20 on one machine}")
     assert engines.read(write(tmp_path, text)).devices["cpu"].verified == "2026-11-20 on one machine"
+
+
+def test_an_engine_can_build_on_the_software_of_another(tmp_path):
+    write(tmp_path, GOOD)
+    own = GOOD.replace("name: toy", "name: second\nbuilds_on: toy")
+    second = engines.read(write(tmp_path, own, "bench_second"))
+    assert second.software == tmp_path / "bench_toy"
+    assert second.folders == (tmp_path / "bench_second", tmp_path / "bench_toy")
+    first = engines.read(tmp_path / "bench_toy" / "engine.yaml")
+    assert (first.software, first.folders) == (first.folder, (first.folder,))
+
+
+@pytest.mark.parametrize("other", ["nobody", "toy"])
+def test_an_engine_builds_on_a_folder_that_exists_and_is_not_its_own(tmp_path, other):
+    line, rest = complaint(tmp_path, "licence: MIT", f"licence: MIT\nbuilds_on: {other}")
+    assert (line, rest) == (6, "builds_on: expected the name of another engine's folder, without bench_")

@@ -27,12 +27,14 @@ class Permuted(Dummy):
 class Cached(Dummy):
     """Answers a prompt that it has seen at once."""
 
-    seen: set = set()  # noqa: RUF012 - one engine a test
+    def load(self, job):
+        self.seen = set()
+        return super().load(job)
 
     def generate(self, prompts, new_tokens):
         fresh = str(prompts) not in self.seen
         self.seen.add(str(prompts))
-        self.settings = {"first_ms": 8 if fresh else 1}
+        self.settings = {"first_ms": 60 if fresh else 1}  # far apart: other tests may run beside this one
         yield from super().generate(prompts, new_tokens)
 
 
@@ -158,10 +160,18 @@ def test_quantised_variants_are_told_apart_not_refused(measure, monkeypatch):
 
 
 def test_a_prefix_cache_is_found(measure):
-    Cached.seen.clear()
     rows, _, _ = measure("cached", calibrated=False)
     assert rows["cached"]["outcome"] == "invalid_output", rows["cached"]["gates"]
     assert rows["cached"]["reason"].startswith("gate cold_prefix: ")
+    assert rows["cached"]["repeated_launches"] == 2  # it fails every time
+
+
+def test_a_prefix_that_looked_cached_once_was_a_busy_neighbour(measure, monkeypatch):
+    words = iter(["fail: a repeated prompt took 0.7 of a fresh prompt's time", "pass"])
+    monkeypatch.setattr("orchestrator.gates.cold_prefix", lambda samples: next(words))
+    rows, _, _ = measure("mute", calibrated=False, quality=False)
+    assert (rows["mute"]["outcome"], rows["mute"]["gates"]["cold_prefix"]) == ("ok", "pass")
+    assert rows["mute"]["repeated_launches"] == 1
 
 
 def test_speed_is_kept_where_the_exam_breaks_the_launch(measure):
@@ -223,7 +233,7 @@ def once_a_launch(noisy):
     return told
 
 
-def test_the_quick_profile_repeats_nothing(measure, monkeypatch):
+def test_the_quick_profile_repeats_no_launch_that_is_ok(measure, monkeypatch):
     monkeypatch.setattr("orchestrator.launches.launch_metrics", once_a_launch(iter([True] * 9)))
     rows, _, _ = measure("dummy", launches=2)
     assert rows["dummy"]["repeated_launches"] == 0

@@ -89,3 +89,46 @@ def test_an_interval_covers_as_often_as_it_says():
         low, high, _level = stats.order_statistic_interval([drawn.gauss(0, 1) for _ in range(8)])
         hits -= not low <= 0 <= high
     assert hits / trials == pytest.approx(0.9297, abs=0.015)
+
+
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (3, 4), (5, 5), (5, 7), (7, 5)])
+def test_mann_whitney_s_ways_counted_out(m, n):
+    """All C(m + n, m) orders in which the values of two samples can stand."""
+    counted = [0] * (m * n + 1)
+    for places in itertools.combinations(range(m + n), m):
+        counted[sum(place - i for i, place in enumerate(places))] += 1
+    assert stats._mann_whitney_ways(m, n) == counted
+
+
+@pytest.mark.parametrize(("m", "n", "k", "level"), [
+    (5, 5, 5, 1 - 2 * 12 / 252),  # U < 5 in 1 + 1 + 2 + 3 + 5 orders
+    (5, 10, 12, 0.9007659007659008), (10, 10, 28, 0.9107904479421507),
+])  # fmt: skip
+def test_unpaired_golden_levels(m, n, k, level):
+    ours = [math.exp(i) for i in range(m)]
+    theirs = [math.exp(m + 0.1 + i * 0.01) for i in range(n)]
+    found = stats.unpaired(ours, theirs)
+    assert found["level"] == pytest.approx(level, abs=1e-15)
+    ratios = sorted(a / b for a in ours for b in theirs)
+    assert (found["low"], found["high"]) == (pytest.approx(ratios[k - 1]), pytest.approx(ratios[-k]))
+
+
+def test_unpaired_by_hand():
+    """Of 25 ratios the 5th, the 13th and the 21st."""
+    ours, theirs = [110.0, 112.0, 108.0, 111.0, 109.0], [100.0, 102.0, 98.0, 101.0, 99.0]
+    ratios = sorted(a / b for a in ours for b in theirs)
+    found = stats.unpaired(ours, theirs)
+    assert [found[key] for key in ("ratio", "low", "high")] == pytest.approx([ratios[12], ratios[4], ratios[20]])
+    assert found["verdict"] == "faster"
+    other = stats.unpaired(theirs, ours)
+    assert [other[key] for key in ("low", "high")] == pytest.approx([1 / found["high"], 1 / found["low"]])
+    assert other["verdict"] == "slower"
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [
+    ([1.0] * 4, [1.0] * 5), ([1.0] * 5, [1.0] * 4), ([2.0], [1.0]), ([], [1.0]),
+])  # fmt: skip
+def test_unpaired_needs_five_of_each(ours, theirs):
+    found = stats.unpaired(ours, theirs)
+    assert (found["low"], found["high"], found["level"], found["verdict"]) == (None, None, None, "cannot tell")
+    assert found["ratio"] == (ours[0] / theirs[0] if ours else None)

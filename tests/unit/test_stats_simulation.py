@@ -77,3 +77,45 @@ def test_golden_values():
 def test_blocks_must_match():
     with pytest.raises(ValueError, match="zip"):
         stats.paired([1.0], [1.0, 2.0])
+
+
+# -- two runs, whose launches do not pair ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(5, 5), (5, 10), (10, 10)])
+@pytest.mark.parametrize("draw", ["normal", "exponential", "standard_cauchy"])
+def test_the_unpaired_interval_covers_the_ratio_as_often_as_it_says(chance, draw, ours, theirs):
+    """Log speeds of one distribution, of any form, shifted by log 1.1."""
+    covered, runs = 0, 2000
+    for logs in getattr(chance, draw)(size=(runs, ours + theirs)):
+        speeds = np.exp(0.02 * logs)
+        found = stats.unpaired(list(1.1 * speeds[:ours]), list(speeds[ours:]))
+        covered += found["low"] <= 1.1 <= found["high"]
+    assert covered / runs == pytest.approx(found["level"], abs=0.02)
+    assert covered / runs >= 0.89
+
+
+def two_runs(chance, factor=1.0, noise=0.005):
+    """(after, before) of a row and of an anchor; the machine drifts within each run, and is 10 % off between them."""
+    runs = []
+    for speed, engine in ((1.1, factor), (1.0, 1.0)):
+        drift = speed * (1 + 0.03 * chance.choice([-1, 1]) * np.linspace(0, 1, LAUNCHES))
+        runs.append([drift * level * (1 + chance.normal(0, noise, LAUNCHES)) for level in (engine, 1.0)])
+    (after, anchor_after), (before, anchor_before) = runs
+    return (list(after), list(before)), (list(after / anchor_after), list(before / anchor_before))
+
+
+def test_an_engine_that_did_not_change_is_not_called_so_against_an_anchor(chance):
+    """Without one the machine's 10 % are taken for the engine's; with one a false verdict is rare."""
+    plain, anchored = [], []
+    for _ in range(1000):
+        raw, relative = two_runs(chance)
+        plain.append(stats.unpaired(*raw)["verdict"])
+        anchored.append(stats.unpaired(*relative)["verdict"])
+    assert plain.count("faster") / 1000 >= 0.99
+    assert anchored.count("no difference shown") / 1000 >= 0.97
+
+
+def test_an_engine_that_became_slower_is_found_against_an_anchor(chance):
+    found = [stats.unpaired(*two_runs(chance, factor=0.95)[1])["verdict"] for _ in range(1000)]
+    assert found.count("slower") / 1000 >= 0.97

@@ -1,0 +1,95 @@
+"""A greedy loop over a transformers model's own forward: for every engine whose model is one. Brings torch along."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+from common.engine import Engine, dtype_name
+
+
+class TransformersEngine(Engine):
+    """`load` sets `model` and calls `prepare`; a subclass may put something faster in `decode` and `fresh_cache`."""
+
+    model: PreTrainedModel  # naming it imports, before load is timed, what transformers would import in from_pretrained
+    device: torch.device
+    capacity: int
+
+    def prepare(self, job):
+        """The device (torch.device) and the tokens that the KV cache holds at the end of the job's shape."""
+        shape = job["shape"]
+        self.device = torch.device({"cpu": "cpu", "metal": "mps"}.get(job["device"]["kind"], "cuda"))
+        self.capacity = shape["prompt_tokens"] + shape["new_tokens"] - 1  # the last token is never fed back
+        self.decode = self.next_ids
+
+    def fresh_cache(self):
+        return DynamicCache(config=self.model.config)
+
+    @torch.inference_mode()
+    def warm(self, batch, prompt_tokens=1):
+        """Two steps: torch.compile compiles, kernels pack their weights, the cache shows its real tensors."""
+        self.cache = self.fresh_cache()
+        ids = self.next_ids(torch.zeros(batch, prompt_tokens, dtype=torch.long, device=self.device), self.cache)
+        self.decode(ids[:, None], self.cache)
+
+    def generate(self, prompts, new_tokens):
+        if len({len(prompt) for prompt in prompts}) > 1:
+            yield from self._generate_padded(prompts, new_tokens)
+            return
+        with torch.inference_mode():
+            cache, step = self.fresh_cache(), self.next_ids
+        ids = torch.tensor(prompts, device=self.device)
+        for _ in range(new_tokens):
+            with torch.inference_mode():
+                # clone: a CUDA graph writes its next output where its last one, this step's input, still lies
+                ids = step(ids, cache).clone()[:, None]
+            yield ids[:, 0].tolist()
+            step = self.decode
+
+    def _generate_padded(self, prompts, new_tokens):
+        """Prompts of unequal lengths, padded on the left, not compiled: no workload has them, only `check` does."""
+        cache, longest = DynamicCache(config=self.model.config), max(map(len, prompts))
+        padding = [longest - len(prompt) for prompt in prompts]
+        rows = [[0] * pad + prompt for pad, prompt in zip(padding, prompts, strict=True)]
+        ids = torch.tensor(rows, device=self.device)
+        seen = torch.tensor([[0] * pad + [1] * (longest - pad + new_tokens) for pad in padding], device=self.device)
+        positions = (seen.cumsum(-1) - 1).clamp(min=0)
+        for depth in range(longest, longest + new_tokens):
+            with torch.inference_mode():
+                where = {"attention_mask": seen[:, :depth], "position_ids": positions[:, depth - ids.shape[1] : depth]}
+                ids = self.next_ids(ids, cache, **where)[:, None]
+            yield ids[:, 0].tolist()
+
+    def next_ids(self, ids, cache, **where):
+        output = self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1, **where)
+        return output.logits[:, -1].argmax(-1)
+
+    @torch.inference_mode()
+    def logprobs(self, tokens):
+        ids = torch.tensor([tokens[:-1]], device=self.device)
+        return self.model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1).cpu().numpy()
+
+    def held(self, weights: Iterable[torch.Tensor], layers: Counter) -> dict:
+        """The fields of Loaded that the tensors in `weights` and the warmed cache tell; `layers` counts their kinds."""
+        by_dtype: Counter[str] = Counter()
+        for tensor in weights:
+            by_dtype[dtype_name(tensor.dtype)] += tensor.nbytes
+        cached = [kv for layer in self.cache.layers for kv in (layer.keys, layer.values)]  # [batch, heads, tokens, dim]
+        on_cpu = self.device.type == "cpu"
+        return {
+            "weight_bytes": by_dtype.total(),
+            "threads": torch.get_num_threads() if on_cpu else None,
+            "kv_dtype": dtype_name(cached[0].dtype),
+            "kv_bytes": sum(kv.nbytes // kv.shape[-2] for kv in cached) * self.capacity,
+            "extra": {
+                "torch": torch.__version__,
+                "attention": self.model.config._attn_implementation,
+                "kv_cache": type(self.cache).__name__,
+                "weight_bytes_by_dtype": dict(by_dtype),
+                "linear_layers": dict(layers),  # a quantiser passes over a layer in silence; here it is "plain"
+                "device": f"CPU, {torch.backends.cpu.get_cpu_capability()}" if on_cpu else torch.cuda.get_device_name(),
+            },
+        }
