@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/page_render.py [--rows 10000] [--repeats 5]
 
 The rows are made up (tests/unit/made_up_summary.py), the browser is real: a headless Chromium opens the file afresh
-each time. First render is from the start of the navigation until the first rows of the table are drawn; beside it stand
-the first contentful paint, a sort of all rows, and the first chart from the moment it is scrolled to.
+each time. First render is from the start of the navigation until the first rows of the table are drawn; beside it
+stands the first contentful paint.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ def main() -> None:
         path = document.write(Path(folder), summary)
         wrote_s, size = time.monotonic() - started, path.stat().st_size / 1e6
         found = [timed(path) for _ in range(options.repeats)]
-    paint, render, sort, chart = (median(values) for values in zip(*found, strict=True))
+    paint, render = (median(values) for values in zip(*found, strict=True))
     print(f"{options.rows} rows: report.html written in {wrote_s:.1f} s")
     print(f"size {size:.1f} MB, {size / SIZE_MB:.2f} of the target of {SIZE_MB} MB")
     print(
         f"first render {render:.2f} s, {render / RENDER_S:.2f} of the target of {RENDER_S} s "
         f"(median of {options.repeats}: {', '.join(f'{each[1]:.2f}' for each in found)})"
     )
-    print(f"first contentful paint {paint:.2f} s, a sort of all rows {sort:.2f} s, the first chart {chart:.2f} s")
+    print(f"first contentful paint {paint:.2f} s")
 
 
-def timed(path: Path) -> tuple[float, float, float, float]:
-    """Seconds: first contentful paint, first rows of the table, a sort, the first chart after it was scrolled to."""
+def timed(path: Path) -> tuple[float, float]:
+    """Seconds: first contentful paint, first rows of the table."""
     with launched() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(path.as_uri())
@@ -58,14 +58,7 @@ def timed(path: Path) -> tuple[float, float, float, float]:
             for name in ("first-contentful-paint", "table-drawn")
         ]
         assert page.locator("#rows tbody tr").count() == 25
-        started = time.monotonic()
-        page.locator("#rows thead th", has_text="MBU").click()
-        page.wait_for_selector("#rows thead th.dt-ordering-asc:has-text('MBU')")
-        sort = time.monotonic() - started
-        started = time.monotonic()
-        page.locator("#chart-speed-quality").scroll_into_view_if_needed()
-        page.wait_for_selector("#chart-speed-quality .plot.drawn")
-        return *marks, sort, time.monotonic() - started
+        return tuple(marks)
 
 
 if __name__ == "__main__":

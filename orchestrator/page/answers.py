@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from orchestrator import tables
+from orchestrator import labels
 from orchestrator.page.charts.tradeoffs import decode, memory_mib, top1
+from orchestrator.quantities import SIZES
 from orchestrator.texts import Row, notes, number, percent, speed
 
 MIN_TOP1 = 0.99
 FITS_GB = 8  # 10^9 bytes
-GB = 1e9 / 2**20  # in MiB
+GB = SIZES["GB"]  # in MiB
 NAMED = 3  # of those that cannot be told from the pick
 
 
@@ -26,7 +27,7 @@ class Answer(NamedTuple):
 def answers(rows: list[Row]) -> list[Answer]:
     """Fastest, fastest of nearly the reference's quality, smallest, most frugal."""
     ok = [row for row in rows if decode(row) is not None]
-    names = dict(zip(map(id, rows), _names(rows), strict=True))
+    names = dict(zip(map(id, rows), labels.names(rows), strict=True))
     return [_fastest(ok, names), _faithful(ok, names), _smallest(ok, names), _frugal(ok, names)]
 
 
@@ -84,16 +85,13 @@ def _frugal(rows: list[Row], names: dict[int, str]) -> Answer:
     return Answer(question, names[id(best)], f"{number(1 / best['energy_j_per_token'])} tokens/J", lines)
 
 
-def _names(rows: list[Row]) -> list[str]:
-    keys = tables.telling(rows)
-    return [f"{tables.contender(row, keys)} {row['variant']}" for row in rows]
-
-
 def _doubts(best: Row, rows: list[Row], names: dict[int, str]) -> list[str]:
     """Who cannot be told from the best, and what its flags say."""
     interval, lines = best["decode_tps"], []
     if interval["low"] is None:
-        lines.append(f"{best['launches']} launch(es) a row are too few to say that it is truly first")
+        count = best["launches"]
+        few = "one launch a row is" if count == 1 else f"{count} launches a row are"
+        lines.append(f"{few} too few to say that it is truly first")
     else:
         near = [row for row in rows if row is not best and _reaches(row, interval["low"])]
         if near:

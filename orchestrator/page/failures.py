@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from orchestrator import tables
+from orchestrator import labels, tables
 from orchestrator.page.embed import readable
 from orchestrator.page.rows import short
 from orchestrator.texts import Row, first_line
@@ -28,11 +28,10 @@ class Failure(NamedTuple):
 def failures(rows: list[Row]) -> tuple[list[Failure], list[Failure], int]:
     """(what failed, what is unsupported, from how many the log was left out for the page's size)."""
     groups: dict[tuple, list[str]] = {}
-    several = len(tables.by_workload(rows)) > 1
-    keys = tables.telling(rows)
-    for row in rows:
+    workloads = tables.by_workload(rows).values()
+    several = len(workloads) > 1
+    for row, name in ((row, name) for each in workloads for row, name in zip(each, labels.names(each), strict=True)):
         if row["outcome"] != "ok":
-            name = f"{tables.contender(row, keys)} {row['variant']}"
             alike = row["outcome"], row["reason"] or "", row.get("log_tail") or "", row.get("link")
             shape = f", {tables.workload_title(row)}" if several else ""
             groups.setdefault(alike, []).append(short(name + shape))
@@ -50,7 +49,7 @@ def _failure(outcome: str, reason: str, log: str, link: str | None, cells: list[
     headline = first_line(reason)
     return Failure(
         outcome, headline or "no reason was given", cells,
-        reason=reason[:REASON_LIMIT] if reason.strip() != headline else None,
+        reason=reason[:REASON_LIMIT] if reason.strip() != headline and reason.strip() not in log else None,
         log=log if log.strip() and log.strip() not in reason else None,
         link=link if link and link.startswith("https://") else None,
     )  # fmt: skip

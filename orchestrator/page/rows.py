@@ -46,6 +46,8 @@ def _scaled(name: str, scale: float) -> Callable[[Row], float | None]:
 COLUMNS = (
     Column("Engine", "the engine's name", "text", lambda row: row["title"], filtered=True),
     Column("Variant", "one way to run the engine", "text", lambda row: row["variant"]),
+    Column("Workload", "model and shape", "text", tables.workload_title, filtered=True),
+    Column("Machine", "host name", "text", lambda row: row["machine"], filtered=True),
     Column("Decode tok/s", "median of launches [interval]", "speed", _interval("decode_tps")),
     Column("TTFT ms", "time to the first token", "interval", _interval("ttft_s", 1000)),
     Column("Prefill tok/s", "prompt tokens over TTFT", "interval", _interval("prefill_tps")),
@@ -57,8 +59,6 @@ COLUMNS = (
     Column("Precision", "of the weights", "text", lambda row: row["precision"], filtered=True),
     Column("Outcome", "ok, or the word of what went wrong", "text", lambda row: row["outcome"], filtered=True),
     Column("Flags", "what a reader must know", "flags", lambda row: row["flags"], filtered=True),
-    Column("Workload", "model and shape", "text", tables.workload_title, filtered=True),
-    Column("Machine", "host name", "text", lambda row: row["machine"], filtered=True),
     Column("Device", "what it ran on", "text", lambda row: f"{row['device']}: {row['device_name']}", filtered=True),
     Column("Isolation", "container or virtual environment", "text", lambda row: row["isolation"], filtered=True),
     Column("Step ms", "median time of a decode step", "interval", _interval("itl_s", 1000), shown=False),

@@ -58,7 +58,7 @@ def row(engine="alpha", precision="float32", seed=0, launches=5, **changes):
         "loaded": {"version": "1.0", "dtype": precision, "weight_bytes": int(weights), "quantization": None,
                    "threads": 2, "kv_dtype": None, "kv_bytes": 24 << 20, "extra": {}},
         "gates": dict.fromkeys(gates.NAMES, "pass"), "own_benchmark": None, "flags": [], "caveat": None, "link": None,
-        "image": f"llm-bench/{engine}:0123456789ab", "image_id": "sha256:" + "1f" * 32,
+        "each_launch": {}, "image": f"llm-bench/{engine}:0123456789ab", "image_id": "sha256:" + "1f" * 32,
         "artefact": None if precision == "float32" else f"{engine}-{precision}-0123456789abcdef",
         "reproduce": f"launches/{engine}-{precision}-1/reproduce.sh",
         "reproduce_commands": "#!/bin/sh\necho again\n", "run_id": "0123456789abcdef",
@@ -155,12 +155,24 @@ def shapes():
 def fleet(count):
     """A summary of `count` rows of one workload; every twentieth failed, each in its own words."""
     engines = [f"engine{number}" for number in range(12)]
-    rows = []
+    models = [(row(engine, precision), failed(engine, precision)) for engine in engines for precision in BITS]
+    rng, rows = random.Random(2), []
     for number in range(count):
-        engine, precision = engines[number % len(engines)], list(BITS)[number % len(BITS)]
-        changes = {"variant": f"{precision}-v{number}", "machine": f"box{number % 7}"}
-        if number % 20:
-            rows.append(row(engine, precision, number, **changes))
-        else:
-            rows.append(failed(engine, precision, reason=f"ValueError: bad size {number}", **changes))
+        good, bad = models[number % len(models)]
+        names = {"variant": f"{good['precision']}-v{number}", "machine": f"box{number % 7}"}
+        if number % 20 == 0:
+            rows.append({**bad, **names, "reason": f"ValueError: bad size {number}"})
+            continue
+        factor, loss = rng.uniform(0.5, 1.0), rng.uniform(0, 0.02)
+        quality = {**good["quality"], "top1": good["quality"]["top1"] - loss}
+        rows.append({
+            **good, **names, "decode_tps": scaled(good["decode_tps"], factor), "quality": quality,
+            "mbu": factor * good["mbu"], "peak_host_mib": good["peak_host_mib"] * rng.uniform(1, 2),
+        })  # fmt: skip
     return summary(rows)
+
+
+def scaled(found, factor):
+    """A metric `factor` times as large."""
+    numbers = {key: factor * found[key] for key in ("median", "low", "high", "mean", "std")}
+    return {**found, **numbers, "values": [factor * value for value in found["values"]]}

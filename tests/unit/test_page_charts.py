@@ -13,7 +13,11 @@ HOSTILE = "<b>x</b> <a href='javascript:1'>y</a>\n%{x} &lt;" + "z" * 500
 
 def speeds(**of):
     """Rows of known speeds, with intervals of 1 % about them."""
-    return [row("alpha", "int8", variant=name, decode_tps=value(speed)) for name, speed in of.items()]
+    made = row("alpha", "int8")
+    return [
+        {**made, "variant": name, "decode_tps": value(speed), "quality": {**made["quality"]}}
+        for name, speed in of.items()
+    ]
 
 
 def value(median, low=None, high=None):
@@ -60,7 +64,7 @@ def test_speed_against_quality_joins_the_front():
 
 @pytest.mark.parametrize(("changes", "mib"), [
     ({"peak_host_mib": 100.0, "peak_mapped_file_mib": 40.0}, 140.0),
-    ({"peak_host_mib": 100.0, "peak_mapped_file_mib": None}, 100.0),
+    ({"peak_host_mib": 100.0, "peak_mapped_file_mib": None}, None),
     ({"peak_host_mib": None, "peak_mapped_file_mib": 40.0}, None),
     ({"device": "cuda", "peak_device_mib": 7.0}, 7.0),
     ({"device": "cuda", "peak_device_mib": None}, None),
@@ -174,7 +178,7 @@ def test_rows_whose_intervals_overlap_are_not_told_apart():
 def test_without_intervals_nobody_is_truly_first():
     made = speeds(a=100)
     made[0] |= {"decode_tps": {**made[0]["decode_tps"], "low": None, "high": None, "level": None}, "launches": 2}
-    assert "2 launch(es) a row are too few to say that it is truly first" in asked(made)["fastest"].lines
+    assert "2 launches a row are too few to say that it is truly first" in asked(made)["fastest"].lines
 
 
 def test_what_nothing_answers_says_why_and_names_the_nearest():

@@ -16,7 +16,7 @@ def limit(summary: dict[str, Any]) -> style.Figure | None:
         return None
     rows = sorted(known, key=lambda row: row["mbu"])[-style.BARS :]
     note = f"The {len(rows)} best of {len(known)} rows; the table has all." if len(rows) < len(known) else None
-    colours, names, positions = style.colours(summary), style.labels(rows), list(range(len(rows)))
+    colours, names, positions = style.colours(summary), style.names(rows), list(range(len(rows)))
     about = [
         f"<b>{name}</b><br>"
         + style.hover(

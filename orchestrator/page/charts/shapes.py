@@ -37,6 +37,10 @@ def throughput_over_batch(summary: dict[str, Any]) -> style.Figure | None:
     )  # fmt: skip
 
 
+def _who(row: Row) -> tuple:
+    return tuple(row.get(key) for key in WHO)
+
+
 def _over(
     summary: dict[str, Any], title: str, *, along: str, fixed: tuple[str, ...], metric: str, scale: float,
     titles: tuple[str, str], about: Callable[[Row], str],
@@ -56,8 +60,11 @@ def _over(
     )
     heads = [rows[0] for rows in shown]
     differing = [key for key in ("model", *fixed) if len({row[key] for row in heads}) > 1]
-    colours, names, data, seen = style.colours(summary), style.labels(heads), [], {}
-    for name, rows in zip(names, shown, strict=True):
+    people = {_who(row): row for row in heads}
+    names = dict(zip(people, style.names(list(people.values())), strict=True))
+    colours, data, seen = style.colours(summary), [], {}
+    for rows in shown:
+        name = names[_who(rows[0])]
         ordered = sorted(rows, key=lambda row: row[along])
         values = [row[metric] for row in ordered]
         engine = ordered[0]["engine"]

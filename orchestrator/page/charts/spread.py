@@ -16,7 +16,7 @@ def step_times(summary: dict[str, Any]) -> style.Figure | None:
         return None
     rows = sorted(known, key=lambda row: -row["itl_quantiles"]["seconds"][3])[-style.BARS :]
     note = f"The {len(rows)} shortest of {len(known)} rows; the table has all." if len(rows) < len(known) else None
-    colours, names, data = style.colours(summary), style.labels(rows), []
+    colours, names, data = style.colours(summary), style.names(rows), []
     for position, (name, row) in enumerate(zip(names, rows, strict=True)):
         quantiles, count = [1000 * each for each in row["itl_quantiles"]["seconds"]], row["itl_quantiles"]["count"]
         least, low, first, middle, third, high, most = quantiles
@@ -55,7 +55,7 @@ def launches(summary: dict[str, Any]) -> style.Figure | None:
     if len(rows) > style.BARS:
         rows = rows[: style.BARS]
         note = f"The {len(rows)} widest of {len(known)} rows; the table has all."
-    colours, names = style.colours(summary), style.labels(rows)
+    colours, names = style.colours(summary), style.names(rows)
     data = []
     for position, (name, row) in enumerate(zip(names, rows, strict=True)):
         middle, values = row["decode_tps"]["median"], _values(row)

@@ -6,7 +6,7 @@ import html
 import re
 from typing import Any
 
-from orchestrator import tables
+from orchestrator import labels
 from orchestrator.engines import PRECISIONS
 from orchestrator.texts import Row
 
@@ -26,10 +26,9 @@ def plain(text: object, limit: int = NAME) -> str:
     return html.escape(line if len(line) <= limit else line[: limit - 1] + "…", quote=False)
 
 
-def labels(rows: list[Row]) -> list[str]:
-    """Each row's name among these rows: engine, what else tells rows apart, variant."""
-    keys = tables.telling(rows)
-    return [plain(f"{tables.contender(row, keys)} {row['variant']}") for row in rows]
+def names(rows: list[Row]) -> list[str]:
+    """Each row's name among these rows, as a chart shows it."""
+    return [plain(name) for name in labels.names(rows)]
 
 
 def colours(summary: dict[str, Any]) -> dict[str, str]:

@@ -6,20 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.page.charts import style
+from orchestrator.quantities import QUANTITIES
 from orchestrator.texts import Row, number, percent, scientific, speed
 
 Axis = Callable[[Row], float | None]
 
 
 def memory_mib(row: Row) -> float | None:
-    """What must be free to run a row, in MiB: the device's peak on an accelerator; else the host's, mapped files too.
-
-    An engine that maps its weights needs them in memory all the same, or it reads them from disk at every step.
-    """
-    if row["device"] != "cpu":
-        return row["peak_device_mib"]
-    peak = row["peak_host_mib"]
-    return None if peak is None else peak + (row["peak_mapped_file_mib"] or 0)
+    """What must be free to run a row, in MiB, as `choose` counts it: mapped files too on a CPU."""
+    return QUANTITIES["memory"].read(row).value
 
 
 def top1(row: Row) -> float | None:
@@ -89,7 +84,7 @@ def _front(rows: list[Row], x: Axis, y: Axis, shape: str) -> dict[str, Any]:
 
 def _points(summary: dict[str, Any], rows: list[Row], x: Axis, y: Axis, whose: str) -> list[dict[str, Any]]:
     """One trace an engine, coloured by engine, a symbol by precision, error bars of the decode speed."""
-    names, traces = dict(zip(map(id, rows), style.labels(rows), strict=True)), []
+    names, traces = dict(zip(map(id, rows), style.names(rows), strict=True)), []
     for engine, colour in style.colours(summary).items():
         mine = [row for row in rows if row["engine"] == engine]
         if not mine:
