@@ -148,7 +148,7 @@ def check_command(
     ./benchmark.sh check llamacpp                           every variant, on the bundled model
     ./benchmark.sh check llamacpp --variants f32,q8_0
     ./benchmark.sh check llamacpp --architectures           one small model of each architecture
-    ./benchmark.sh check llamacpp --sources                 and the names it uses on devices that nobody has run
+    ./benchmark.sh check llamacpp --sources                 and what it uses where nobody has run it
     """
     from orchestrator import conformance  # noqa: PLC0415 - only this command needs it
     from orchestrator.conformance.api_names import check_names  # noqa: PLC0415

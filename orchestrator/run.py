@@ -118,7 +118,8 @@ class Run:
             keys = [launches.key(image.tag, model.digest, artefact, each, block) for block, each in enumerate(mine)]
             self._journal.append(
                 "cell", label=cell.label, workload=workload, image=image.tag, image_id=image.id, recipe=image.recipe,
-                artefact=identity(artefact), keys=keys, architecture=_of_architecture(cell, model),
+                artefact={"name": artefact.parent.name, "digest": taken.digest} if taken else identity(artefact),
+                keys=keys, architecture=_of_architecture(cell, model),
                 ready_made=taken.described() if taken else None,
             )  # fmt: skip
             made.append(Ready(cell, image, artefact, mine, keys))

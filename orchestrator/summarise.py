@@ -179,7 +179,7 @@ def _row(
         "link": cell["link"] or of_architecture.get("link"),
         "image": planned["image"] if planned else None,
         "image_id": planned["image_id"] if planned else None,
-        "artefact": planned.get("artefact") if planned else None,
+        "artefact": (planned.get("artefact") or {}).get("name") if planned else None,
         **_reproduction(directory, first),
     }
 

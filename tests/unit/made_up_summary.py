@@ -58,8 +58,9 @@ def row(engine="alpha", precision="float32", seed=0, launches=5, **changes):
         "loaded": {"version": "1.0", "dtype": precision, "weight_bytes": int(weights), "quantization": None,
                    "threads": 2, "kv_dtype": None, "kv_bytes": 24 << 20, "extra": {}},
         "gates": dict.fromkeys(gates.NAMES, "pass"), "own_benchmark": None, "flags": [], "caveat": None, "link": None,
-        "each_launch": {}, "image": f"llm-bench/{engine}:0123456789ab", "image_id": "sha256:" + "1f" * 32,
+        "image": f"llm-bench/{engine}:0123456789ab", "image_id": "sha256:" + "1f" * 32,
         "artefact": None if precision == "float32" else f"{engine}-{precision}-0123456789abcdef",
+        "artefact_scheme": None, "artefact_source": None, "artefact_revision": None, "artefact_digest": None,
         "reproduce": f"launches/{engine}-{precision}-1/reproduce.sh",
         "reproduce_commands": "#!/bin/sh\necho again\n", "run_id": "0123456789abcdef",
     }  # fmt: skip

@@ -90,7 +90,7 @@ def measure(tmp_path, sandbox, monkeypatch):
         cells = [plan.Cell(made, next(iter(made.variants.values())), SHAPE) for made in chosen.values()]
         everything = {"dummy": dummy, **chosen}
         directory = tmp_path / "results"
-        made = run.Run(request, directory, sandbox, lambda: model(path), said, everything, ready_made)
+        made = run.Run(request, directory, sandbox, lambda: model(path), said, everything, ready_made=ready_made)
         assert made.go(cells)
         summary = summarise.summarise(directory)
         return {row["engine"]: row for row in summary["rows"]}, text.getvalue(), summary
