@@ -210,7 +210,7 @@ def run_command(
         progress.say(f"precisions: {precisions}; --precisions all measures every column")
     cells = plan.cells(chosen, precisions, variants, shapes, offered)
     ready_made = find_ready_made(request, cells, resolved, progress)
-    uninterrupted = run.Run(request, directory, sandbox, resolved, progress, known, ready_made).go(cells)
+    uninterrupted = run.Run(request, directory, sandbox, resolved, progress, known, ready_made=ready_made).go(cells)
     for lock in held:
         lock.close()
     summary = summarise.summarise(directory)
