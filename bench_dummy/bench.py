@@ -1,7 +1,7 @@
 """A contender with known delays and faults: it tests the suite, it measures nothing.
 
 settings: first_ms and step_ms (delays before the first and each later token), fault (see FAULTS), fault_after (steps),
-look_around (say what this process can reach).
+look_around (say what this process can reach), log_bytes (of noise in the log; log_line: without an end of line).
 Every token follows from the ids before it, so that any two runs agree: next = (31 * their sum + 7) mod vocabulary.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -17,8 +19,10 @@ from common import Engine, Loaded, main
 
 FAULTS = (
     "raise_in_load", "raise_in_generate", "segfault", "abort", "exit_zero", "hang_in_load", "hang_in_generate",
-    "too_few_tokens", "too_many_tokens", "wrong_batch", "eat_memory", "lying_dtype", "lying_bytes", "leave_process",
+    "hang_in_close", "ignore_sigterm", "spin", "too_few_tokens", "too_many_tokens", "wrong_batch", "eat_memory",
+    "lying_dtype", "lying_bytes", "leave_process", "leave_session", "fork_bomb",
 )  # fmt: skip
+NOWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # addresses for documentation: nobody has them
 SPIN_S = 0.0015  # a sleep overshoots by 0.05 to 1 ms; the last stretch before a deadline is spent looking at the clock
 
 
@@ -31,21 +35,58 @@ def wait_until(deadline: float) -> None:
         pass
 
 
+def command_lines():
+    """Of every process that can be seen from here."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_text(errors="replace").replace("\0", " ").strip())
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
 def look_around():
     """What an engine's code could do here: who it is, where it can write, whom it can reach, what it was told."""
     reached = {}
-    for place in ("/", "/opt/bench", "/model", "/job"):
+    for place in ("/", "/opt/bench", "/model", "/job", "/etc", "/usr/bin", "/sys"):
         try:
             Path(f"{place}/written").touch()
             reached[place] = True
         except OSError:
             reached[place] = False
+    for family, kind in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
+        try:
+            with socket.socket(family) as one:
+                one.settimeout(2)
+                one.connect((NOWHERE[family], 80))
+            reached[kind] = True
+        except OSError:
+            reached[kind] = False
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            reached["udp"] = bool(one.sendto(b"x", (NOWHERE[socket.AF_INET], 53)))
+    except OSError:
+        reached["udp"] = False
+    try:
+        reached["dns"] = bool(socket.getaddrinfo("example.org", 80))
+    except OSError:
+        reached["dns"] = False
+    sockets = [str(path) for path in (Path("/run/docker.sock"), Path("/var/run/docker.sock")) if path.exists()]
     interfaces = sorted(os.listdir("/sys/class/net"))
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
     return {
-        "uid": os.getuid(), "writable": reached, "interfaces": interfaces, "environment": sorted(os.environ),
+        "uid": os.getuid(), "reached": reached, "interfaces": interfaces, "environment": sorted(os.environ),
         "capabilities": status["CapEff"].strip(), "no_new_privileges": status["NoNewPrivs"].strip(),
+        "sockets": sockets, "devices": sorted(os.listdir("/dev")), "command_lines": command_lines(),
     }  # fmt: skip
+
+
+def shout(count, ending):
+    """`count` bytes of noise to the log, in lines of 1000 or in one."""
+    piece = (bytes(range(128, 256)) * 8)[:999] + (ending or b"x")
+    for _ in range(count // len(piece)):
+        os.write(2, piece)
 
 
 class Dummy(Engine):
@@ -58,6 +99,13 @@ class Dummy(Engine):
             raise RuntimeError("the dummy was told to fail in load")
         if self.fault == "leave_process":
             subprocess.Popen(["sleep", "7"])
+        if self.fault == "leave_session":  # out of reach of whoever kills our process group
+            subprocess.Popen(["sleep", "8"], start_new_session=True)
+        if self.fault == "ignore_sigterm":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(1e6)
+        if "log_bytes" in self.settings:
+            shout(self.settings["log_bytes"], b"" if self.settings.get("log_line") else b"\n")
         if self.fault == "hang_in_load":
             time.sleep(1e6)
         self.vocabulary = job["model"]["vocab_size"]
@@ -94,6 +142,13 @@ class Dummy(Engine):
             raise RuntimeError("the dummy was told to fail in generate")
         if self.fault == "hang_in_generate":
             time.sleep(1e6)
+        if self.fault == "spin":
+            while True:
+                pass
+        if self.fault == "fork_bomb":
+            while os.fork():
+                pass
+            time.sleep(1e6)
         if self.fault == "segfault":
             ctypes.string_at(0)
         if self.fault == "abort":
@@ -104,6 +159,10 @@ class Dummy(Engine):
             hoard = []
             while True:
                 hoard.append(b"x" * (64 << 20))
+
+    def close(self):
+        if self.fault == "hang_in_close":
+            time.sleep(1e6)
 
     def logprobs(self, tokens):
         """Certain of the token that `generate` would yield after tokens[:i + 1]."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import errno
 import faulthandler
 import gc
 import json
@@ -71,6 +72,9 @@ def run(engine_class: type[Engine], job: dict[str, Any], out: Path) -> int:
         result["outcome"], result["reason"] = failure.outcome, str(failure)
     except MemoryError:
         result["outcome"], result["reason"] = "oom_suspected", _tail()
+    except OSError as error:
+        result["outcome"] = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else result["outcome"]
+        result["reason"] = _tail()
     except Exception:  # not the engine's doing: it stays a harness_error, but never without a word
         result["reason"] = _tail()
     samples.close()

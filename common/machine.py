@@ -35,6 +35,27 @@ def process_tree(root: int) -> list[int]:
     return tree
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU seconds of one process and its ended children so far; 0 where it is gone or /proc is absent."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(int(value) for value in fields[11:15]) * _TICK_S  # utime stime cutime cstime
+
+
+def read_bytes(pid: int) -> int:
+    """Bytes that one process has read from storage so far; 0 where it is gone or /proc is absent.
+
+    Not those that it has read from anywhere: our own memory probe reads /proc all the time.
+    """
+    try:
+        words = Path(f"/proc/{pid}/io").read_text(encoding="ascii").split()
+        return int(words[words.index("read_bytes:") + 1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def processes_left(patience_s: float = 2.0) -> list[str]:
     """Command lines of our descendants that still run after at most `patience_s`; [] where /proc is absent.
 
@@ -125,14 +146,7 @@ class CpuClock:
 
     @staticmethod
     def _own() -> float:
-        total = 0.0
-        for pid in process_tree(os.getpid()):
-            try:
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            total += sum(int(value) for value in fields[11:15]) * _TICK_S  # utime stime cutime cstime
-        return total
+        return sum(map(cpu_seconds, process_tree(os.getpid())))
 
     @classmethod
     def _read(cls) -> tuple[float, float, float] | None:

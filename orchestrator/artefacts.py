@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator import host
 from orchestrator.detection import Device
 from orchestrator.engines import Engine, Variant
-from orchestrator.errors import CellError, UserError
+from orchestrator.errors import CellError, UserError, disk_full_or
 from orchestrator.models import Model, manifest, store
 from orchestrator.paths import CACHE, ROOT
 from orchestrator.progress import Progress, duration
@@ -129,12 +129,14 @@ class Artefacts:
         error = work / "out" / "error.json"
         if error.is_file():
             told = json.loads(error.read_text(encoding="utf-8"))
-            outcome = "unsupported" if told.get("outcome") == "unsupported" else "convert_failed"
-            raise CellError(outcome, str(told.get("reason")))
+            reason = str(told.get("reason"))
+            failure = disk_full_or("convert_failed", reason)
+            raise CellError("unsupported" if told.get("outcome") == "unsupported" else failure, reason)
         if ended.exit_code != 0 or not (work / "out" / "artefact").is_dir():
             how = "hit its time limit" if ended.timed_out else f"ended with exit code {ended.exit_code}"
             how += ", out of memory" if ended.oom_killed else ""
-            raise CellError("convert_failed", f"the conversion {how}\n{tail(work / 'stderr.log')}")
+            log = tail(work / "stderr.log")
+            raise CellError(disk_full_or("convert_failed", log), f"the conversion {how}\n{log}")
         place.mkdir(parents=True, exist_ok=True)
         (work / "out" / "artefact").rename(place / "artefact")
         shutil.copy(work / "reproduce.sh", place / "reproduce.sh")

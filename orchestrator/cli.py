@@ -31,7 +31,7 @@ from orchestrator.cli_completion import completion_command
 from orchestrator.cli_options import DEVICE, GPUS, ISOLATION, THREADS
 from orchestrator.cli_replay import replay_command
 from orchestrator.cli_results import check_directory, support_matrix
-from orchestrator.errors import CellError, UserError
+from orchestrator.errors import CellError, UserError, is_disk_full
 from orchestrator.interruption import terminated_as_interrupt
 from orchestrator.isolation import make_sandbox
 from orchestrator.locks import device_lock
@@ -41,6 +41,7 @@ from orchestrator.models.entry import Entry
 from orchestrator.paths import CACHE, RESULTS
 from orchestrator.progress import Progress
 from orchestrator.request import Request, new_seed
+from orchestrator.sandbox import BUILD_S, HANG_S
 from orchestrator.site import Site
 from orchestrator.suggest import unknown
 from orchestrator.terminal import plain
@@ -144,12 +145,30 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
 @click.option("--seed", type=click.IntRange(0), help="of the order of launches  [default: random, recorded]")
 @click.option("--timeout", type=click.IntRange(1), default=3600, show_default=True, help="seconds a launch may take")
 @click.option(
+    "--hang-timeout",
+    type=click.IntRange(1),
+    default=int(HANG_S),
+    show_default=True,
+    help="seconds that a launch may show no sign of life",
+)
+@click.option(
+    "--build-timeout", type=click.IntRange(1), default=BUILD_S, show_default=True, help="seconds for an image"
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="results directory  [default: results/<time>-<model>-<device>]"
 )
 @click.option(
     "--quality/--no-quality", "with_quality", default=True, show_default=True,
     help="compare every variant with the float32 reference (builds the reference engine too)",
 )  # fmt: skip
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="seconds to wait for a device that another run holds, before exit code 75",
+)
 @click.option("--resume", is_flag=True, help="continue in --out: launches that are measured already are kept")
 @click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True,
@@ -157,7 +176,8 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
 )  # fmt: skip
 def run_command(
     engine_names, device, gpus, model, artefacts, precisions, variants, profile, prompt, prompt_tokens, new_tokens,
-    batch_sizes, launches, repetitions, threads, isolation, seed, timeout, out, with_quality, resume, form,
+    batch_sizes, launches, repetitions, threads, isolation, seed, timeout, hang_timeout, build_timeout, out,
+    with_quality, wait_s, resume, form,
 ) -> int:  # fmt: skip
     """Build, convert, measure, merge and report (the default command).
 
@@ -191,15 +211,16 @@ def run_command(
     )
     check_directory(directory, resume)
     site = Site.read()
-    sandbox = make_sandbox(isolation, target, site, progress)
-    held = device_lock(target, CACHE / "locks")
+    sandbox = make_sandbox(isolation, target, site, progress, build_timeout)
+    held = device_lock(target, CACHE / "locks", wait_s, progress.say)
     if resume and seed is None:
         seed = summarise.seed_of(directory)
     request = Request(
         device=target, model=entry.model, profile=setting, launches=launches or setting.launches,
         repetitions=repetitions or setting.repetitions,
         threads=threads or host.default_threads(), seed=new_seed() if seed is None else seed, prompt=prompt,
-        wall_s=timeout, with_quality=with_quality and not all(engine.test_only for engine in chosen),
+        wall_s=timeout, hang_s=hang_timeout,
+        with_quality=with_quality and not all(engine.test_only for engine in chosen),
         entry=entry if artefacts == "ready" else None,
     )  # fmt: skip
     # A model that is no model is the user's mistake: found out before anything is written. A hub that does not answer
@@ -329,6 +350,11 @@ def main() -> None:
     except BlockingIOError as error:
         click.echo(f"error: {error}; wait for it to end", err=True)
         code = outcomes.EXIT_BUSY
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        click.echo(f"error: disk full: {error}; free some space and repeat", err=True)
+        code = outcomes.EXIT_FAILED
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         code = outcomes.EXIT_INTERRUPTED

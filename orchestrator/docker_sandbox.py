@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,22 @@ from orchestrator.engines import Engine
 from orchestrator.errors import CellError
 from orchestrator.images import LABEL, Image, Images
 from orchestrator.interruption import uninterrupted
-from orchestrator.sandbox import ARTEFACT, JOB, LOG_LIMIT, MODEL, OUT, Ended, Task, family, write_job
+from orchestrator.lease import Lease
+from orchestrator.orphans import LEASE_LABEL
+from orchestrator.sandbox import (
+    ARTEFACT,
+    JOB,
+    LEASE,
+    LOG_LIMIT,
+    MODEL,
+    OUT,
+    Ended,
+    Task,
+    family,
+    how_it_ended,
+    supervised,
+    write_job,
+)  # fmt: skip
 
 PIDS_LIMIT = 4096
 CONTAINER_USER = 10001
@@ -36,6 +50,7 @@ class DockerSandbox:
 
     def __init__(self, client: docker.DockerClient, images: Images, device: Device, cpu_features: str):
         self._client, self._images, self._device, self._cpu_features = client, images, device, cpu_features
+        self._lease = Lease()
         self._running: Any = None
         self._pid: int | None = None  # of the container's first process, on the host
         # What is left is for the daemon and for us; a container that wants more is killed alone, not the host.
@@ -56,13 +71,17 @@ class DockerSandbox:
             os.chown(task.out, self._uid, self._gid)
             self._refuse_unreadable(task.model)
         mounts = [(job, JOB, True), (task.model, MODEL, True), (task.out, OUT, False)]
+        self._write_reproduction(
+            prepared, task, [*mounts, *([(task.artefact, ARTEFACT, True)] if task.artefact else [])]
+        )
         if task.artefact:
             mounts.append((task.artefact, ARTEFACT, True))
-        self._write_reproduction(prepared, task, mounts)
+        if self._lease.path:
+            mounts.append((self._lease.path, LEASE, True))
         try:
             container = self._client.containers.create(
                 prepared.id,
-                ["-m", task.module],
+                supervised(task, LEASE if self._lease.path else None, OUT),
                 entrypoint=["python"],
                 user=f"{self._uid}:{self._gid}",
                 network_mode="none",
@@ -79,7 +98,7 @@ class DockerSandbox:
                 mounts=[
                     Mount(target, str(source.resolve()), type="bind", read_only=ro) for source, target, ro in mounts
                 ],
-                labels={LABEL: "launch", f"{LABEL}.engine": task.engine, f"{LABEL}.owner": str(os.getpid())},
+                labels={LABEL: "launch", f"{LABEL}.engine": task.engine, LEASE_LABEL: str(self._lease.path or "")},
                 log_config=LogConfig(type="json-file", config={"max-size": str(LOG_LIMIT), "max-file": "1"}),
                 **docker_options(self._device),
             )
@@ -114,8 +133,10 @@ class DockerSandbox:
         state = container.attrs["State"]
         (task.directory / "stdout.log").write_bytes(container.logs(stdout=True, stderr=False))
         (task.directory / "stderr.log").write_bytes(container.logs(stdout=False, stderr=True))
-        killer = code - 128 if code is not None and code > 128 and code - 128 in set(signal.Signals) else None
-        return Ended(code, killer, bool(state.get("OOMKilled")), timed_out, wall_s, start_s)
+        return Ended(
+            oom_killed=bool(state.get("OOMKilled")), timed_out=timed_out, wall_s=wall_s, container_start_s=start_s,
+            **how_it_ended(code),
+        )  # fmt: skip
 
     def _refuse_unreadable(self, model: Path) -> None:
         """A file that only root may read does not exist for the container's user, whose engine says just that."""

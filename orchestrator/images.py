@@ -25,17 +25,18 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from urllib3.exceptions import ReadTimeoutError
 
 from orchestrator.engines import Engine
-from orchestrator.errors import CellError
+from orchestrator.errors import CellError, disk_full_or
 from orchestrator.paths import CACHE, ROOT
 from orchestrator.progress import Progress, duration
+from orchestrator.sandbox import BUILD_S
 from orchestrator.site import Site
 
 NAME = "llm-bench"
 LABEL = "llm-inference-bench"
 LOG_LINES = 40
-BUILD_SILENCE_S = 3600  # the daemon is silent for as long as one compile step is
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,16 @@ class Images:
     """Finds or builds images. One object per run: what is unreachable is asked only once."""
 
     def __init__(
-        self, client: docker.DockerClient, site: Site, progress: Progress, root: Path = ROOT, cache: Path = CACHE
+        self,
+        client: docker.DockerClient,
+        site: Site,
+        progress: Progress,
+        root: Path = ROOT,
+        cache: Path = CACHE,
+        build_s: float = BUILD_S,
     ):
         self._client, self._site, self._progress = client, site, progress
-        self._root, self._cache = root, cache
+        self._root, self._cache, self._build_s = root, cache, build_s
         self._bases: dict[str, tuple[str, list[str]]] = {}
         self._one_base_at_a_time = threading.Lock()
 
@@ -196,9 +203,11 @@ class Images:
         try:
             stream = self._client.api.build(
                 fileobj=context, custom_context=True, dockerfile=dockerfile, tag=tag, buildargs=arguments, rm=True,
-                forcerm=True, decode=True, timeout=BUILD_SILENCE_S,
+                forcerm=True, decode=True, timeout=self._build_s,
             )  # fmt: skip
             for event in stream:
+                if time.monotonic() - started > self._build_s:
+                    raise TimeoutError
                 for line in event.get("stream", "").splitlines():
                     if not line.strip():
                         continue
@@ -210,11 +219,15 @@ class Images:
                         spent = duration(time.monotonic() - started)
                         self._progress.status(f"  {who}: step {step.split(' ')[0]}, {spent}: {lines[-1]}", who)
                 if "error" in event:
-                    raise CellError(
-                        "build_failed", f"{event['error'].strip()}; the last lines were:\n" + "\n".join(lines)
-                    )
+                    said = f"{event['error'].strip()}; the last lines were:\n" + "\n".join(lines)
+                    raise CellError(disk_full_or("build_failed", said), said)
+        except (TimeoutError, ReadTimeoutError) as error:  # the second: a step that says nothing at all
+            stream.close()  # without its client the daemon gives the build up
+            said = f"the build took longer than {self._build_s:.0f} s; its last lines were:\n" + "\n".join(lines)
+            raise CellError("build_failed", said) from error
         except (APIError, OSError) as error:
-            raise CellError("build_failed", f"docker build: {error}\n" + "\n".join(lines)) from error
+            said = f"docker build: {error}\n" + "\n".join(lines)
+            raise CellError(disk_full_or("build_failed", said), said) from error
         finally:
             self._progress.done(who)
         self._progress.say(f"  {who}: image built in {duration(time.monotonic() - started)}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import docker
 from docker.errors import DockerException
 
-from orchestrator import devices, host
+from orchestrator import devices, host, orphans
 from orchestrator.docker_sandbox import DockerSandbox
 from orchestrator.errors import UserError
 from orchestrator.images import Images
 from orchestrator.progress import Progress
-from orchestrator.sandbox import Sandbox
+from orchestrator.sandbox import BUILD_S, Sandbox
 from orchestrator.site import Site
 from orchestrator.suggest import unknown
 from orchestrator.venv_sandbox import VenvSandbox
@@ -18,15 +18,20 @@ from orchestrator.venv_sandbox import VenvSandbox
 ISOLATIONS = ("auto", "docker", "venv")
 
 
-def make_sandbox(isolation: str, target: devices.Device, site: Site, progress: Progress) -> Sandbox:
-    """The sandbox that was asked for; `auto` takes Docker when its daemon answers, and says which it took and why."""
+def make_sandbox(
+    isolation: str, target: devices.Device, site: Site, progress: Progress, build_s: float = BUILD_S
+) -> Sandbox:
+    """The sandbox that was asked for; `auto` takes Docker when its daemon answers, and says which it took and why.
+
+    `build_s`: seconds that a build, or an install, may take.
+    """
     if isolation not in ISOLATIONS:
         raise unknown("isolation", isolation, ISOLATIONS)
     features = host.cpu_features_digest()
 
     def venv(why: str) -> Sandbox:
         progress.say(f"isolation: one virtual environment per engine ({why})")
-        return VenvSandbox(site, target, features, progress)
+        return VenvSandbox(site, target, features, progress, build_s=build_s)
 
     if isolation == "venv":
         return venv("as asked")
@@ -46,4 +51,5 @@ def make_sandbox(isolation: str, target: devices.Device, site: Site, progress: P
             ) from error
         return venv(f"the Docker daemon does not answer: {why}")
     progress.say("isolation: Docker, one container per launch (its daemon answers)")
-    return DockerSandbox(client, Images(client, site, progress), target, features)
+    orphans.reap(client, progress.say)
+    return DockerSandbox(client, Images(client, site, progress, build_s=build_s), target, features)

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, is_disk_full
 
 NAME = "journal.jsonl"
 
@@ -23,15 +23,28 @@ class Journal:
         fresh = not self.path.exists()
         if not fresh:
             _drop_torn_line(self.path)
-        self._file = self.path.open("a", encoding="utf-8")
+        self._file = self.path.open("ab", buffering=0)
         if fresh:
             _sync_directory(directory)
 
     def append(self, kind: str, **record: Any) -> None:
-        """Write one record and wait until the disk has it."""
-        self._file.write(json.dumps({"kind": kind, **record}, allow_nan=False) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Write one record and wait until the disk has it.
+
+        Raises OSError; on a full disk the journal is then as it was before.
+        """
+        line = (json.dumps({"kind": kind, **record}, allow_nan=False) + "\n").encode()
+        whole = os.fstat(self._file.fileno()).st_size
+        try:
+            while line:  # unbuffered: a full disk takes a part
+                line = line[self._file.write(line) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            os.ftruncate(self._file.fileno(), whole)
+            raise OSError(
+                error.errno, "no space left; free some, and continue with --resume", str(self.path)
+            ) from error
 
     def close(self) -> None:
         self._file.close()

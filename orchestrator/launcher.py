@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from orchestrator import journal, launches, plan
+from orchestrator.device_guard import DeviceGuard, DeviceUnusable
 from orchestrator.errors import CellError, UserError
 from orchestrator.interruption import uninterrupted
 from orchestrator.models import Model
@@ -22,8 +23,9 @@ from orchestrator.standards import Standards
 from orchestrator.texts import first_line
 
 STOPPING = ("load_failed", "engine_error", "oom_host", "oom_suspected", "oom_gpu", "timeout_wall", "timeout_hung",
-            "invalid_output", "no_result", "unsupported")  # fmt: skip
+            "invalid_output", "no_result", "unsupported", "disk_full")  # fmt: skip
 """Outcomes after which further launches of the same cell would only repeat the failure."""
+OOM = ("oom_host", "oom_suspected", "oom_gpu")
 NOISY_REPEATS = 2
 BAR = "launches"
 IDLE_S = 1.0  # of samples before a launch: what the device draws when nothing runs
@@ -67,9 +69,23 @@ class Launcher:
     ):  # fmt: skip
         self._request, self._directory, self._sandbox, self._progress = request, directory, sandbox, progress
         self._standards, self._model, self._journal = standards, model, record
+        self._guard = DeviceGuard(request.device, progress.say)
 
     def all(self, cells: list[Ready], outcomes: dict[str, str]) -> None:
         """Launch every cell in every block, in shuffled order; `outcomes` (by label) is kept up as they end."""
+        try:
+            self._all(cells, outcomes)
+        except DeviceUnusable as error:
+            self._progress.say(f"{error.outcome}: {error}; no further launch on this device")
+            for ready in cells:
+                if ready.cell.label not in outcomes:
+                    outcomes[ready.cell.label] = error.outcome
+                    record = {"label": ready.cell.label, "outcome": error.outcome, "reason": str(error)}
+                    self._journal.append("cell_end", **record)
+        finally:
+            self._guard.close()
+
+    def _all(self, cells: list[Ready], outcomes: dict[str, str]) -> None:
         by_label = {ready.cell.label: ready for ready in cells}
         sequence = plan.order([ready.cell for ready in cells], self._request.launches, self._request.seed)
         done = {
@@ -80,6 +96,12 @@ class Launcher:
         took: list[float] = []
         for number, (block, cell) in enumerate(sequence, 1):
             if outcomes.get(cell.label) in STOPPING:
+                continue
+            if smaller := self._out_of_memory(cell, by_label, outcomes):
+                outcomes[cell.label] = outcomes[smaller.label]
+                reason = f"skipped after oom: a smaller shape of this variant, {smaller.shape}, ran out of memory"
+                self._journal.append("cell_end", label=cell.label, outcome=outcomes[cell.label], reason=reason)
+                self._progress.say(f"{cell.label}: {reason}")
                 continue
             ready = by_label[cell.label]
             launch = Launch(ready, block, ready.jobs[block])
@@ -101,6 +123,21 @@ class Launcher:
             if verdict.outcome != "ok":
                 self._progress.say(f"  {verdict.outcome}: {first_line(verdict.reason)}")
 
+    @staticmethod
+    def _out_of_memory(cell: plan.Cell, cells: dict[str, Ready], outcomes: dict[str, str]) -> plan.Cell | None:
+        """A cell of the same variant that ran out of memory, though `cell` needs no less in any respect."""
+        for ready in cells.values():
+            other = ready.cell
+            alike = (other.engine.name, other.variant.name) == (cell.engine.name, cell.variant.name)
+            if (
+                alike
+                and outcomes.get(other.label) in OOM
+                and cell.label not in outcomes
+                and other.shape.within(cell.shape)
+            ):
+                return other
+        return None
+
     def _repeated(self, launch: Launch) -> launches.Verdict:
         """One launch, and up to two more where the host was noisy meanwhile; all are kept, the summary takes the last.
 
@@ -109,6 +146,11 @@ class Launcher:
         """
         for number in range(1, NOISY_REPEATS + 2):
             verdict = self._try(launch)
+            if verdict.outcome == "gpu_lost":
+                self._progress.say("  gpu_lost: tried once more in a fresh container")
+                verdict = self._try(launch)
+                if verdict.outcome == "gpu_lost":
+                    raise DeviceUnusable("gpu_lost", verdict.reason)
             broke_after = verdict.outcome in STOPPING and verdict.measured and not verdict.gates
             if broke_after and launch.job.get("score"):
                 self._progress.say(f"  {verdict.outcome} while its quality was examined: measured again without")
@@ -124,10 +166,13 @@ class Launcher:
         task = self._task(launch, "bench", self._fresh(launch))
         started, wall_s = journal.now(), None
         try:
+            self._guard.before()
             ended, machine = self._watched(launch.ready.image, task)
             wall_s = ended.wall_s
             context = self._standards.context(launch.cell.shape, launch.ready.artefact, launch.cell.engine.test_only)
             verdict = launches.judge(ended, task.directory, launch.job, context, machine)
+            if "gpu_lost" in machine["flags"]:
+                verdict = launches.Verdict("gpu_lost", "the driver lost the GPU while it was measured", None, {})
         except CellError as error:
             verdict = launches.Verdict(error.outcome, error.reason, None, {})
         except KeyboardInterrupt:
@@ -135,6 +180,8 @@ class Launcher:
             self._record(launch, task.directory, started, stopped, None)
             raise
         self._record(launch, task.directory, started, verdict, wall_s)
+        if wall_s is not None and verdict.outcome != "gpu_lost":
+            self._guard.after()
         return verdict
 
     def _own_benchmark(self, launch: Launch) -> None:
@@ -170,7 +217,8 @@ class Launcher:
         return Task(
             engine=engine.name, module=f"{engine.folder.name}.{module}", job=launch.job, directory=directory,
             out=directory / "out", model=self._model.path, artefact=launch.ready.artefact,
-            wall_s=self._request.wall_s, environment=thread_environment(self._request.threads),
+            wall_s=self._request.wall_s, hang_s=self._request.hang_s,
+            environment=thread_environment(self._request.threads),
         )  # fmt: skip
 
     def _record(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import evidence, gates
+from orchestrator.errors import disk_full_or
 from orchestrator.evidence import Context
 from orchestrator.metrics import BadSamples, launch_metrics, read_samples
 from orchestrator.outcomes import OUTCOMES
@@ -20,6 +22,12 @@ from orchestrator.sandbox import Ended, tail
 from orchestrator.untrusted import Unreadable, is_count, is_number, parse, read_text
 
 RESULT_LIMIT = 16 << 20
+# As PyTorch, the CUDA and HIP runtimes, Metal and llama.cpp's backends say it.
+DEVICE_OOM = re.compile(
+    r"(CUDA|HIP|MPS backend|GPU|device) out of memory|(cuda|hip)\w*( failed)?: out of memory|cudaErrorMemoryAllocation"
+    r"|CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory|OutOfMemoryError|failed to allocate (CUDA|ROCm|Metal)\w* buffer",
+    re.IGNORECASE,
+)
 TIMED = ("warmup", "measure")
 TIMED_GATES = ("physics", "cold_prefix")  # what compares times; a busy neighbour can make them fail, but not every time
 
@@ -109,6 +117,8 @@ def _judge(
 ) -> Verdict:
     result, complaint = _read_result(directory / "out" / "result.json")
     log = tail(directory / "stderr.log")
+    if ended.hung and result is None:
+        return Verdict("timeout_hung", f"no sign of life: killed\n{log}", result, {})
     if ended.timed_out:
         return Verdict("timeout_wall", f"still running after {ended.wall_s:.0f} s: killed\n{log}", result, {})
     if ended.oom_killed:
@@ -117,9 +127,10 @@ def _judge(
         word = "oom_suspected" if ended.signal == 9 else "engine_error"
         return Verdict(word, f"killed by signal {ended.signal}\n{log}", result, {})
     if result is not None and result["outcome"] != "ok":
-        return Verdict(result["outcome"], str(result.get("reason") or "").strip() or "no reason was given", result, {})
+        reason = str(result.get("reason") or "").strip() or "no reason was given"
+        return Verdict(_cause_or(result["outcome"], reason, launch_job), reason, result, {})
     if ended.exit_code != 0:
-        return Verdict("engine_error", f"exit code {ended.exit_code}\n{log}", result, {})
+        return Verdict(_cause_or("engine_error", log, launch_job), f"exit code {ended.exit_code}\n{log}", result, {})
     if result is None:
         return Verdict(
             "no_result" if complaint is None else "invalid_output", complaint or f"no result.json\n{log}", None, {}
@@ -150,6 +161,13 @@ def _judge_samples(
         if verdict.startswith("fail"):
             return Verdict("invalid_output", f"gate {name}: {verdict.removeprefix('fail: ')}", result, checks, noisy)
     return Verdict("ok", None, result, checks, noisy)
+
+
+def _cause_or(outcome: str, text: str, launch_job: dict[str, Any]) -> str:
+    """`oom_gpu` or `disk_full` where what was said last gives it as the cause; else `outcome`."""
+    if launch_job["device"]["kind"] != "cpu" and DEVICE_OOM.search(text):
+        return "oom_gpu"
+    return disk_full_or(outcome, text)
 
 
 def own_benchmark(ended: Ended, directory: Path) -> dict[str, Any]:

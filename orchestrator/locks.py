@@ -5,14 +5,36 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.detection import Device
 from orchestrator.journal import now
 
+POLL_S = 0.5
 
-def device_lock(device: Device, directory: Path):
-    """Hold one lock per physical device; raises BlockingIOError naming the holder when another run has it."""
+
+def device_lock(device: Device, directory: Path, wait_s: float = 0, say: Callable[[str], None] = print):
+    """Hold one lock per physical device; raises BlockingIOError naming the holder when another run keeps it `wait_s`.
+
+    A lock dies with its holder. What is held is given up before each pause, so that two that wait for two GPUs do not
+    wait for each other.
+    """
+    until, told = time.monotonic() + wait_s, False
+    while True:
+        try:
+            return _lock_all(device, directory)
+        except BlockingIOError as error:
+            if time.monotonic() >= until:
+                raise
+            if not told:
+                say(f"{error}; waiting for it up to {wait_s:.0f} s")
+                told = True
+            time.sleep(POLL_S)
+
+
+def _lock_all(device: Device, directory: Path) -> list:
     directory.mkdir(parents=True, exist_ok=True)
     held = []
     for key in device.lock_keys:

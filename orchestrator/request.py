@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator import host, journal, plan
 from orchestrator.detection import Device
 from orchestrator.models.entry import Entry
+from orchestrator.sandbox import HANG_S
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Request:
     wall_s: float
     with_quality: bool
     entry: Entry | None = None  # of the model, where ready-made checkpoints are asked for
+    hang_s: float = HANG_S
 
 
 def described(request: Request, cells: list[plan.Cell], isolation: str) -> dict[str, Any]:

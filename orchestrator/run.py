@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator import journal, launches, plan, prompts
+from orchestrator import bill, journal, launches, plan, prompts
 from orchestrator.artefacts import Artefacts, hardware, identity
 from orchestrator.engines import Engine
-from orchestrator.errors import CellError
+from orchestrator.errors import CellError, is_disk_full
 from orchestrator.interruption import terminated_as_interrupt, uninterrupted
 from orchestrator.launcher import Launcher, Ready
 from orchestrator.models import Model
 from orchestrator.models.ready import ReadyMade
+from orchestrator.paths import CACHE
 from orchestrator.preparation import prepare_all
 from orchestrator.progress import Progress
 from orchestrator.request import Request, described
@@ -50,7 +52,7 @@ class Run:
         self._journal: journal.Journal | None = None
 
     def go(self, cells: list[plan.Cell]) -> bool:
-        """Measure `cells`; False if the run was interrupted.
+        """Measure `cells`; False if the run was interrupted. A full disk ends it in the same way, with its own word.
 
         On Ctrl-C or SIGTERM what runs is stopped and the journal is closed with `interrupted`.
         """
@@ -65,16 +67,20 @@ class Run:
         except KeyboardInterrupt:
             word = "interrupted"
             self._progress.say("interrupted: stopping what runs; `--resume` continues from here")
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            word = "disk_full"
+            self._progress.say(f"disk full: {error}; what is measured is kept, `--resume` continues from here")
         finally:
             with uninterrupted():
                 self._progress.end()
                 self._sandbox.stop()
-                for cell in cells:
-                    if cell.label not in self._outcomes:
-                        self._end_cell(
-                            cell, "interrupted" if word == "interrupted" else "harness_error", "the run ended"
-                        )
-                self._journal.append("end", outcome=word, time=journal.now())
+                with _as_far_as_the_disk_goes(word):
+                    for cell in cells:
+                        if cell.label not in self._outcomes:
+                            self._end_cell(cell, "harness_error" if word == "finished" else word, "the run ended")
+                    self._journal.append("end", outcome=word, time=journal.now())
                 self._journal.close()
         return word != "interrupted"
 
@@ -96,6 +102,7 @@ class Run:
         runnable = [cell for cell in cells if not self._end_if_unsupported(cell, model)]
         prepared = self._prepare(runnable)
         runnable = [cell for cell in runnable if cell.engine.name in prepared]
+        self._list_packages(runnable, prepared)
         artefacts = self._convert(runnable, model, prepared, facts)
         runnable = [cell for cell in runnable if cell.label in artefacts]
         if runnable:
@@ -181,6 +188,14 @@ class Run:
                         self._end_cell(cell, failure.outcome, failure.reason)
         return {name: found[name] for name in wanted if not isinstance(found[name], CellError)}
 
+    def _list_packages(self, cells: list[plan.Cell], prepared: dict[str, Any]) -> None:
+        """The bill of materials of every engine. One that cannot be had costs no result."""
+        for engine in {cell.engine.name: cell.engine for cell in cells}.values():
+            try:
+                bill.save(self._sandbox, engine, prepared[engine.name], self._directory, CACHE)
+            except CellError as error:
+                self._progress.say(f"{engine.name}: no list of its packages: {first_line(error.reason)}")
+
     def _convert(self, cells: list[plan.Cell], model: Model, prepared: dict, facts: dict) -> dict[str, Path | None]:
         store = Artefacts(self._sandbox, self._progress, hardware(self._request.device), self._request.threads)
         artefacts: dict[str, Path | None] = {}
@@ -213,3 +228,13 @@ def _of_architecture(cell: plan.Cell, model: Model) -> dict[str, str | None] | N
     """What the folder says of this model's architecture, for the row's footnote."""
     found = plan.caveat(cell, model.config)
     return {"note": found.note, "link": found.link} if found else None
+
+
+@contextmanager
+def _as_far_as_the_disk_goes(word: str) -> Iterator[None]:
+    """The end of a run that a full disk ended may find no room; the journal, without it, is whole all the same."""
+    try:
+        yield
+    except OSError as error:
+        if word != "disk_full" or not is_disk_full(error):
+            raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +11,11 @@ from typing import Any, Protocol
 import psutil
 
 JOB, OUT, MODEL, ARTEFACT = "/job/job.json", "/out", "/model", "/artefact"
+LEASE = "/job/lease"
 LOG_LIMIT = 10 << 20  # bytes of stdout and of stderr that are kept
+BUILD_S = 7200
+HANG_S = 600.0
+HUNG = 124  # the exit code with which common/supervise.py says so
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Task:
     artefact: Path | None
     wall_s: float
     environment: dict[str, str] = field(default_factory=dict)
+    hang_s: float = HANG_S  # without a sign of life for so long, it is ended
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,19 @@ class Ended:
     timed_out: bool
     wall_s: float
     container_start_s: float | None = None
+    hung: bool = False
+
+
+def how_it_ended(code: int | None) -> dict[str, Any]:
+    """exit_code, signal and hung of an exit code of common/supervise.py; None: it had to be killed."""
+    number = code - 128 if code is not None and code > 128 and code - 128 in set(signal.Signals) else None
+    return {"exit_code": code, "signal": number, "hung": code == HUNG}
+
+
+def supervised(task: Task, lease: str | None, out: str, *arguments: str) -> list[str]:
+    """What follows `python` to run the task under common/supervise.py, with the paths that it sees."""
+    watching = ["--hang-s", str(task.hang_s), "--watch", f"{out}/samples.jsonl"]
+    return ["-m", "common.supervise", *(["--lease", lease] if lease else []), *watching, "--", task.module, *arguments]
 
 
 class Sandbox(Protocol):

@@ -273,7 +273,7 @@ def _outcome(cell, records, planned, latest: dict[int, dict], end: str) -> tuple
     ended = next((r for r in reversed(records) if r["kind"] == "cell_end" and r["label"] == cell["label"]), None)
     if ended and not latest:
         return ended["outcome"], ended["reason"]
-    word = "interrupted" if end != "harness_error" else "harness_error"
+    word = end if end in ("harness_error", "disk_full") else "interrupted"
     wanted = len(planned["keys"]) if planned else 0
     return word, f"{len(latest)} of {wanted} launches were measured; `--resume` measures the rest"
 

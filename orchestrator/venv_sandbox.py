@@ -13,25 +13,31 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.devices import Device, venv_environment
 from orchestrator.engines import Engine
-from orchestrator.errors import CellError
+from orchestrator.errors import CellError, disk_full_or
 from orchestrator.images import LOG_LINES, content_hash, context_files
+from orchestrator.interruption import uninterrupted
+from orchestrator.lease import Lease
 from orchestrator.paths import CACHE, ROOT
 from orchestrator.progress import Progress, duration
-from orchestrator.sandbox import Ended, Task, family, write_job
+from orchestrator.sandbox import BUILD_S, Ended, Task, family, how_it_ended, supervised, write_job
 from orchestrator.site import Site
 
 # What may pass from the user's environment into an engine's process: no token, no site setting that changes a result.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_HOME", "ROCM_PATH")
 # An install needs what a site sets for compilers, proxies and certificates, so it gets all but what names a secret.
 SECRET = re.compile("TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+
+STOP_S = 10.0  # the supervisor gives an engine two seconds to end
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,18 @@ class VenvSandbox:
     isolation = "venv"
 
     def __init__(
-        self, site: Site, device: Device, cpu_features: str, progress: Progress, root: Path = ROOT, cache: Path = CACHE
+        self,
+        site: Site,
+        device: Device,
+        cpu_features: str,
+        progress: Progress,
+        root: Path = ROOT,
+        cache: Path = CACHE,
+        build_s: float = BUILD_S,
     ):
         self._site, self._device, self._cpu_features, self._progress = site, device, cpu_features, progress
-        self._root, self._cache = root, cache
+        self._root, self._cache, self._build_s = root, cache, build_s
+        self._lease = Lease()
         self._running: subprocess.Popen | None = None
 
     def prepare(self, engine: Engine, kind: str) -> Environment:
@@ -93,15 +107,18 @@ class VenvSandbox:
             environment = {**mine, **self._site.pip_environment()}
             with subprocess.Popen(
                 shlex.split(install), cwd=self._root, env=environment, text=True, errors="replace",
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            ) as process:  # fmt: skip
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            ) as process, _ended_after(self._build_s, process):  # fmt: skip
                 for line in process.stdout:
                     lines.append(line.rstrip())
                     spent = duration(time.monotonic() - started)
                     self._progress.status(f"  {engine.name}: {spent}: {lines[-1]}", engine.name)
             self._progress.done(engine.name)
+            if process.returncode == -signal.SIGKILL and time.monotonic() - started >= self._build_s:
+                lines.append(f"it took longer than {self._build_s:.0f} s")
             if process.returncode:
-                raise CellError("build_failed", f"`{install}` failed; the last lines were:\n" + "\n".join(lines))
+                said = f"`{install}` failed; the last lines were:\n" + "\n".join(lines)
+                raise CellError(disk_full_or("build_failed", said), said)
             (path / ".complete").touch()
             self._progress.say(f"  {engine.name}: installed in {duration(time.monotonic() - started)}")
 
@@ -110,14 +127,15 @@ class VenvSandbox:
         job = write_job(
             task, str(task.model.resolve()), str(task.artefact.resolve()) if task.artefact else None
         ).resolve()
-        command = [str(prepared.path / "bin" / "python"), "-m", task.module, "--job", str(job)]
-        command += ["--out", str(task.out.resolve())]
+        lease, out = self._lease.path, str(task.out.resolve())
+        command = supervised(task, str(lease) if lease else None, out, "--job", str(job), "--out", out)
+        command.insert(0, str(prepared.path / "bin" / "python"))
         extra = {**task.environment, **venv_environment(self._device), "PYTHONPATH": str(self._root)}
         environment = {**{key: os.environ[key] for key in PASSED_ON if key in os.environ}, **extra}
         environment["PATH"] = f"{prepared.path / 'bin'}:{environment.get('PATH', '/usr/bin:/bin')}"
         self._write_reproduction(prepared, task, job, extra)
         started = time.monotonic()
-        with (task.directory / "stdout.log").open("wb") as stdout, (task.directory / "stderr.log").open("wb") as stderr:
+        with (task.directory / "stdout.log").open("ab") as stdout, (task.directory / "stderr.log").open("ab") as stderr:
             # A session of its own, so that the engine's helpers can be stopped with it.
             self._running = subprocess.Popen(
                 command, cwd=task.directory, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
@@ -130,8 +148,8 @@ class VenvSandbox:
                 timed_out, code = True, None
             finally:
                 self.stop()
-        killer = -code if code is not None and code < 0 else None
-        return Ended(code, killer, False, timed_out, time.monotonic() - started)
+        wall_s = time.monotonic() - started
+        return Ended(oom_killed=False, timed_out=timed_out, wall_s=wall_s, **how_it_ended(code))
 
     def pids(self) -> set[int]:
         return family(self._running.pid if self._running else None)
@@ -140,9 +158,13 @@ class VenvSandbox:
         if self._running is None:
             return
         process, self._running = self._running, None
-        with suppress(ProcessLookupError):  # the group ended on its own
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        with uninterrupted():
+            process.terminate()  # it ends the engine, if need be by force, and whatever that has started
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+            with suppress(ProcessLookupError):  # the group ended on its own
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def _write_reproduction(self, prepared: Environment, task: Task, job: Path, extra: dict[str, str]) -> None:
         variables = " ".join(f"{key}={shlex.quote(value)}" for key, value in sorted(extra.items()))
@@ -155,3 +177,23 @@ class VenvSandbox:
         path = task.directory / "reproduce.sh"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         path.chmod(0o755)
+
+
+@contextmanager
+def _ended_after(seconds: float, process: subprocess.Popen) -> Iterator[None]:
+    """Kill `process`, which leads a session of its own, with its children: after `seconds`, or if the body fails."""
+
+    def kill() -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    timer = threading.Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except BaseException:
+        kill()
+        raise
+    finally:
+        timer.cancel()

@@ -137,19 +137,6 @@ def test_a_check_that_is_terminated_leaves_no_container(checkout, daemon):
     assert leftovers(daemon) == []
 
 
-def test_the_engine_is_locked_in(checkout, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    checkout.engine("curious", {"look": {"settings": {"look_around": True}}})
-    _, summary, out = checkout.measure("--engines", "curious", *SMALL)
-    seen = rows(summary)["look"]["loaded"]["extra"]
-    assert seen["uid"] != 0
-    assert not any(seen["writable"].values())
-    assert seen["interfaces"] == ["lo"]
-    assert int(seen["capabilities"], 16) == 0 and seen["no_new_privileges"] == "1"
-    assert "HF_TOKEN" not in seen["environment"]
-    assert not [path for path in out.rglob("*") if path.is_file() and b"hf_secret" in path.read_bytes()]
-
-
 def test_a_launch_is_reproduced_with_plain_docker_commands(checkout, daemon):
     checkout.engine("plain", {"one": {}})
     _, summary, out = checkout.measure("--engines", "plain", *SMALL)

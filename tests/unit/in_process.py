@@ -32,6 +32,11 @@ class InProcess:
         job = json.loads(write_job(task, str(task.model), None).read_text())
         (task.directory / "reproduce.sh").write_text("again\n")
         (task.directory / "stderr.log").write_text("")
+        if task.module == "common.packages":
+            told = {"python": "3.11", "distribution": "Made up 1", "pypi": [{"name": "mine", "version": "1.0"}]}
+            if not (task.out / "packages.json").exists():
+                (task.out / "packages.json").write_text(json.dumps(told))
+            return Ended(0, None, False, False, 1.0)
         if task.module == "common.limits":
             peaks = {"float32": {"gflops": 100.0, "n": 512, "by": "test"}}
             told = {"bandwidth": [probe(), probe(), probe()], "matmul": peaks}

@@ -17,7 +17,7 @@ def request_of(monkeypatch, call, tmp_path):
     folder = checkpoint(tmp_path / "m", tokenizer=True)
 
     class Run:
-        def __init__(self, request, *_):
+        def __init__(self, request, *_, **__):
             self.request = request
 
         def go(self, cells):

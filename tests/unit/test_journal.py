@@ -1,5 +1,6 @@
 """The journal outlives a power cut at any byte, and what comes after it is read too."""
 
+import errno
 import json
 
 import pytest
@@ -82,3 +83,35 @@ def test_damage_in_the_middle_is_named_by_its_line(written, damage):
     assert json.loads(second)["kind"] == "launch"
     with pytest.raises(UserError, match=r"journal\.jsonl line 2 is damaged"):
         list(journal.read(written))
+
+
+class Full:
+    """A file on a disk with room for `room` further bytes."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def write(self, data):
+        taken = min(len(data), self.room)
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.room -= taken
+        return self.file.write(data[:taken])
+
+    def fileno(self):
+        return self.file.fileno()
+
+    def close(self):
+        self.file.close()
+
+
+@pytest.mark.parametrize("room", [0, 1, 30])
+def test_a_full_disk_leaves_the_journal_whole(written, room):
+    made = journal.Journal(written)
+    made._file = Full(made._file, room)
+    with pytest.raises(OSError, match=r"--resume.*journal\.jsonl") as full:
+        made.append("launch", text="x" * 100)
+    assert full.value.errno == errno.ENOSPC
+    made.close()
+    assert list(journal.read(written)) == RECORDS
+    assert (written / journal.NAME).read_bytes().endswith(b"\n")

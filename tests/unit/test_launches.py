@@ -52,6 +52,33 @@ def test_how_it_ended_comes_before_what_it_left(good, how, outcome, reason, with
     assert (verdict.result is not None) == with_result
 
 
+def test_a_launch_without_a_sign_of_life_is_hung(good):
+    (good / "out" / "result.json").unlink()
+    verdict = judge(good, exit_code=124, hung=True)
+    assert (verdict.outcome, verdict.reason) == ("timeout_hung", "no sign of life: killed\nthe log")
+
+
+@pytest.mark.parametrize(("told", "kind", "outcome"), [
+    ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", "cuda", "oom_gpu"),
+    ("RuntimeError: HIP out of memory", "rocm", "oom_gpu"),
+    ("ggml_backend_cuda_buffer_type_alloc_buffer: cudaMalloc failed: out of memory", "cuda", "oom_gpu"),
+    ("CUDA error: an illegal memory access was encountered", "cuda", "load_failed"),
+    ("torch.OutOfMemoryError: CUDA out of memory", "cpu", "load_failed"),  # nobody has a GPU's memory there
+    ("OSError: [Errno 28] No space left on device: '/tmp/x'", "cpu", "disk_full"),
+])  # fmt: skip
+@pytest.mark.parametrize("with_result", [True, False])
+def test_what_was_lacking_is_told_apart_from_other_failures(good, told, kind, outcome, with_result):
+    if with_result:
+        failed = {"schema": 1, "outcome": "load_failed", "reason": told}
+        (good / "out" / "result.json").write_text(json.dumps(failed))
+    else:
+        (good / "out" / "result.json").unlink()
+        (good / "stderr.log").write_text(told)
+        outcome = "engine_error" if outcome == "load_failed" else outcome
+    verdict = launches.judge(ended(exit_code=1), good, {**JOB, "device": {"kind": kind, "ids": ["0"]}}, CONTEXT)
+    assert verdict.outcome == outcome and told in verdict.reason
+
+
 @pytest.mark.parametrize("word", [word for word in OUTCOMES if word != "ok"])
 def test_the_engine_s_own_word_is_taken(good, word):
     told = {"schema": 1, "outcome": word, "reason": "because"}

@@ -56,6 +56,7 @@ def no_probes(monkeypatch, tmp_path):
     monkeypatch.setattr(bandwidth, "probe", lambda *_: probe())
     monkeypatch.setattr(launcher, "IDLE_S", 0)
     monkeypatch.setattr("orchestrator.reference.CACHE", tmp_path / "cache")
+    monkeypatch.setattr("orchestrator.run.CACHE", tmp_path / "cache")
     monkeypatch.setattr(host, "facts", dict)
 
 
@@ -72,7 +73,7 @@ def measure(tmp_path, sandbox, monkeypatch):
 
     def measured(
         *names, precision="float32", profile="quick", quality=True, launches=1, reference=True, calibrated=True,
-        ready_made=None, takes=(),
+        ready_made=None, takes=(), shapes=(SHAPE,),
     ):  # fmt: skip
         dummy = engine("dummy", [variant(), variant("ten", settings={"first_ms": 50, "step_ms": 10}, default=False)],
                        reference=reference, calibrates="ten" if calibrated else None)  # fmt: skip
@@ -87,13 +88,16 @@ def measure(tmp_path, sandbox, monkeypatch):
             seed=1, prompt=None, wall_s=60, with_quality=quality,
         )  # fmt: skip
         said, text = progress()
-        cells = [plan.Cell(made, next(iter(made.variants.values())), SHAPE) for made in chosen.values()]
+        cells = [
+            plan.Cell(made, next(iter(made.variants.values())), each) for made in chosen.values() for each in shapes
+        ]
         everything = {"dummy": dummy, **chosen}
         directory = tmp_path / "results"
         made = run.Run(request, directory, sandbox, lambda: model(path), said, everything, ready_made=ready_made)
         assert made.go(cells)
         summary = summarise.summarise(directory)
-        return {row["engine"]: row for row in summary["rows"]}, text.getvalue(), summary
+        rows = {row["engine"] if len(shapes) == 1 else number: row for number, row in enumerate(summary["rows"])}
+        return rows, text.getvalue(), summary
 
     return measured
 
@@ -180,7 +184,7 @@ def test_a_ready_made_checkpoint_takes_the_place_of_a_converted_one(measure, san
 def test_quality_can_be_switched_off(measure, sandbox):
     rows, _, _ = measure("dummy", quality=False, calibrated=False)
     assert rows["dummy"]["gates"]["agreement"] == "not checked: no reference: switched off with --no-quality"
-    assert sandbox.ran == ["dummy bench_dummy.bench"]
+    assert sandbox.ran == ["dummy common.packages", "dummy bench_dummy.bench"]
 
 
 def test_a_reference_that_fails_costs_no_speed(measure, sandbox):
@@ -193,6 +197,46 @@ def test_a_reference_that_fails_costs_no_speed(measure, sandbox):
     assert rows["dummy"]["outcome"] == "ok" and rows["dummy"]["decode_tps"]["median"] > 0
     assert rows["dummy"]["gates"]["agreement"] == "not checked: no reference: oom_host: killed"
     assert "no reference: oom_host: killed" in rows["dummy"]["quality_reason"]
+
+
+def test_each_engine_s_packages_are_beside_its_results(measure, tmp_path):
+    measure("dummy")
+    told = json.loads((tmp_path / "results" / "packages" / "dummy.cdx.json").read_text())
+    assert (told["bomFormat"], told["specVersion"]) == ("CycloneDX", "1.6")
+    assert told["metadata"]["component"]["name"] == "venv:dummy"
+    assert {"type": "library", "name": "mine", "version": "1.0", "purl": "pkg:pypi/mine@1.0"} in told["components"]
+
+
+def test_an_engine_whose_packages_cannot_be_listed_is_measured_all_the_same(measure, sandbox):
+    def lose(task):
+        if task.module == "common.packages":
+            task.out.joinpath("packages.json").mkdir()
+
+    sandbox.before = lose
+    rows, said, _ = measure("dummy")
+    assert rows["dummy"]["outcome"] == "ok"
+    assert "dummy: no list of its packages: packages.json is not a plain file" in said
+
+
+def test_larger_shapes_are_not_tried_after_one_ran_out_of_memory(measure, sandbox, monkeypatch):
+    """By the launcher's own account: the smallest shape is killed, and nothing larger of that variant is started."""
+    from orchestrator import launches  # noqa: PLC0415 - patched here
+
+    true_judge = launches.judge
+
+    def judge(ended, directory, job, context, machine=None):
+        if job["engine"] == "mute":
+            return launches.Verdict("oom_host", "killed by the kernel", None, {})
+        return true_judge(ended, directory, job, context, machine)
+
+    monkeypatch.setattr(launches, "judge", judge)
+    monkeypatch.setattr(plan, "order", lambda cells, launches, seed: [(0, cell) for cell in cells])
+    shapes = [plan.Shape(1, 8, 6), plan.Shape(2, 8, 6), plan.Shape(2, 4, 6)]
+    rows, said, _ = measure("mute", shapes=shapes)
+    assert [row["outcome"] for row in rows.values()] == ["oom_host"] * 3
+    tried = [name for name in sandbox.ran if name == "mute bench_mute.bench"]
+    assert len(tried) == 2  # 2 x 4 tokens is not larger in every respect, so it is tried
+    assert "skipped after oom: a smaller shape of this variant, batch 1, 8 + 6 tokens, ran out of memory" in said
 
 
 def test_the_reference_is_computed_once(measure, sandbox):

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from made_up import progress
 
+from orchestrator.host import SUITE
 from orchestrator.sandbox import Task
 from orchestrator.site import Site
 from orchestrator.venv_sandbox import Environment, VenvSandbox
@@ -25,7 +26,7 @@ job = json.loads(pathlib.Path(options.job).read_text())
 out = pathlib.Path(options.out)
 print("to stdout"); print("to stderr", file=sys.stderr, flush=True)
 (out / "seen.json").write_text(json.dumps({"environment": dict(os.environ), "job": job, "folder": os.getcwd(),
-    "stdin": sys.stdin.read(), "session": os.getsid(0) == os.getpid(), "path": sys.path[:2]}))
+    "stdin": sys.stdin.read(), "session": os.getsid(0) == os.getppid(), "path": sys.path[:2]}))
 exec(job["do"])
 """
 
@@ -36,6 +37,7 @@ def root(tmp_path):
     path = tmp_path / "checkout" / "bench_toy" / "bench.py"
     path.parent.mkdir(parents=True)
     path.write_text(TOY)
+    (tmp_path / "checkout" / "common").symlink_to(SUITE / "common")  # the supervisor
     return tmp_path / "checkout"
 
 
