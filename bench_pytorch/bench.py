@@ -2,7 +2,7 @@
 
 settings: quantize (llm_int8, nf4, fp4, torchao_int8: see quantization.py), group_size (of the 4-bit ones), compute
 (dtype of all that is not quantised; default: the precision), compile (torch.compile of the decode step over a static KV
-cache), attention (transformers' name; default: sdpa).
+cache), attention (flash: scaled_dot_product_attention may take its flash kernel only, and fails where it cannot).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import Counter
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when transformers is imported
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AutoModelForCausalLM, StaticCache
 from transformers import __version__ as transformers_version
 from transformers.utils import logging
@@ -29,13 +30,16 @@ class PyTorch(TransformersEngine):
         settings, shape = job["settings"], job["shape"]
         self.prepare(job)
         facts = {"transformers": transformers_version}
+        if settings.get("attention") == "flash":
+            self.next_ids = self.decode = self._next_ids_by_flash
+            facts["scaled_dot_product_attention"] = "flash only"
         torch.set_num_threads(job["threads"])
         torch.set_num_interop_threads(1)
         torch.set_float32_matmul_precision("highest")  # TF32 is not float32
         logging.disable_progress_bar()
         self.model, report = AutoModelForCausalLM.from_pretrained(
             job["model"]["artefact"], dtype=getattr(torch, settings.get("compute", job["precision"])),
-            attn_implementation=settings.get("attention", "sdpa"), local_files_only=True, use_safetensors=True,
+            attn_implementation="sdpa", local_files_only=True, use_safetensors=True,
             trust_remote_code=False, output_loading_info=True,
         )  # fmt: skip
         if report["missing_keys"] or report["mismatched_keys"]:  # only a warning to transformers: it fills in noise
@@ -55,6 +59,10 @@ class PyTorch(TransformersEngine):
         self.decode = torch.compile(self.next_ids, dynamic=False, mode=mode)
         self.static_cache = StaticCache(config=self.model.config, max_cache_len=self.capacity)
         return f"decode step, mode {mode}"
+
+    def _next_ids_by_flash(self, ids, cache, **where):
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+            return TransformersEngine.next_ids(self, ids, cache, **where)
 
     def fresh_cache(self):
         if self.static_cache is None:
