@@ -48,7 +48,7 @@ def test_check_finds_what_is_wrong(checkout):
     (folder / "requirements" / "cpu.txt").write_text("numpy>=2\n")
     done = checkout.run("check", "wrong", "--device", "cpu")
     assert done.returncode == 1
-    assert "FAIL  files: missing: README.md" in done.stdout
+    assert "FAIL  files: missing: bench_wrong/README.md" in done.stdout
     assert "FAIL  every requirement is pinned" in done.stdout
     assert "FAIL  float32: another prompt gives other tokens" in done.stdout
     assert "FAIL  float32: log-probabilities agree" in done.stdout
