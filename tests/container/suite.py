@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -42,6 +43,17 @@ class Checkout:
         return subprocess.run(
             self.command(*arguments), cwd=self.path, env=self.environment(), capture_output=True, text=True,
             timeout=timeout, check=False,
+        )  # fmt: skip
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """As `run`, in the background, with stdout and stderr as pipes.
+
+        Ctrl-C works in it also where pytest itself was put into the background, where shells have it ignored.
+        """
+        return subprocess.Popen(
+            self.command(*arguments), cwd=self.path, env=self.environment(), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
         )  # fmt: skip
 
     def measure(self, *arguments: str, timeout: int = 1200) -> tuple[subprocess.CompletedProcess, dict, Path]:

@@ -17,16 +17,8 @@ SMALL = ("--prompt-tokens", "16", "--new-tokens", "12")
 def start(checkout, *arguments):
     """A run in the background, and its results directory."""
     out = checkout.path / "results" / "background"
-    command = checkout.command("run", "--device", "cpu", "--no-quality", *SMALL, "--out", str(out), *arguments)
-    process = subprocess.Popen(
-        command,
-        cwd=checkout.path,
-        env=checkout.environment(),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return process, out
+    arguments = ("run", "--device", "cpu", "--no-quality", *SMALL, "--out", str(out), *arguments)
+    return checkout.start(*arguments), out
 
 
 def wait_for(what, process, seconds=120):

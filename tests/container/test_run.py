@@ -98,9 +98,7 @@ def test_interrupt_stops_the_container_and_loses_nothing(checkout, daemon):
         str(out),
     )
     checkout.run("build", "--engines", "slow", "--device", "cpu")
-    process = subprocess.Popen(
-        checkout.command(*arguments), cwd=checkout.path, env=checkout.environment(), stderr=subprocess.PIPE, text=True
-    )
+    process = checkout.start(*arguments)
     deadline = time.monotonic() + 60
     while not list(out.glob("launches/slow-slow-*/out/samples.jsonl")):
         assert time.monotonic() < deadline and process.poll() is None
@@ -123,10 +121,7 @@ def test_interrupt_stops_the_container_and_loses_nothing(checkout, daemon):
 def test_a_check_that_is_terminated_leaves_no_container(checkout, daemon):
     checkout.engine("slow", {"slow": {"settings": {"step_ms": 500}}})
     checkout.run("build", "--engines", "slow,dummy", "--device", "cpu")
-    process = subprocess.Popen(
-        checkout.command("check", "slow", "--device", "cpu"), cwd=checkout.path, env=checkout.environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = checkout.start("check", "slow", "--device", "cpu")
     deadline = time.monotonic() + 120
     while not leftovers(daemon):
         assert time.monotonic() < deadline and process.poll() is None
