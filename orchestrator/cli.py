@@ -238,10 +238,10 @@ def run_command(
     path = report.write(directory, summary, support_matrix())
     if form == "json":
         click.echo(report.as_text(summary), nl=False)
-        progress.say(f"report: {path}")
+        progress.say(report.where(path))
     else:
         click.echo("\n" + report.terminal(summary))
-        click.echo(f"report: {path}")
+        click.echo(report.where(path))
     if not uninterrupted:
         return outcomes.EXIT_INTERRUPTED
     asked = {(cell.engine.name, cell.variant.name, cell.shape) for cell in cells}

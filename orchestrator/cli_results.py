@@ -107,7 +107,7 @@ def report_command(
     click.echo(report.terminal(summary))
     if out:
         out.mkdir(parents=True, exist_ok=True)
-        click.echo(f"report: {report.write(out, summary, support_matrix())}")
+        click.echo(report.where(report.write(out, summary, support_matrix())))
     else:
         click.echo(f"report: not written; `./benchmark.sh report {results} --out DIR` writes it")
     return outcomes.EXIT_OK
@@ -184,7 +184,7 @@ def merge_command(results: tuple[Path, ...], out: Path | None, file: Path | None
     for line in said:
         click.echo(f"note: {line}")
     if out:
-        click.echo(f"report: {done['report']}")
+        click.echo(report.where(path))
     if file:
         counts = "{added} added, {known} there already; it holds {runs} run(s) with {rows} row(s)"
         click.echo(f"store: {file}: {counts.format(**done['store'])}")

@@ -33,6 +33,11 @@ def write(directory: Path, summary: dict[str, Any], matrix: str | None = None) -
     return path
 
 
+def where(path: Path) -> str:
+    """The line that tells a user where `write` has put the report."""
+    return f"report: {path.with_name(document.NAME)} (for a browser), {path}"
+
+
 def as_text(summary: dict[str, Any]) -> str:
     """JSON with one row a line: indented, 10,000 rows took longer to write than to merge."""
     head = {key: value for key, value in summary.items() if key != "rows"}

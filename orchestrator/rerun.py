@@ -100,7 +100,7 @@ class Rerun:
         uninterrupted = again.go([cell])
         summary = summarise.summarise(directory)
         path = report.write(directory, summary, matrix)
-        self._progress.say(f"report: {path}")
+        self._progress.say(report.where(path))
         if uninterrupted:
             self._read_back(directory, summary["rows"])
         return uninterrupted

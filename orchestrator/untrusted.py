@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any
 
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON escapes one
 LARGEST = 2**63  # no time, count or size of ours comes near
 
 
@@ -31,11 +33,26 @@ def read_text(path: Path, limit: int) -> str:
 
 
 def parse(text: str) -> Any:
-    """JSON without NaN and infinity. Raises ValueError."""
+    """JSON without NaN and infinity, and without halves of characters, which no file and no terminal takes.
+
+    Raises ValueError.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse)
+        return _whole(value) if SURROGATE.search(text) else value
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _whole(value: Any) -> Any:
+    """`value` with a replacement character for every lone surrogate."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if isinstance(value, dict):
+        return {_whole(key): _whole(each) for key, each in value.items()}
+    return value
 
 
 def _refuse(word: str) -> float:

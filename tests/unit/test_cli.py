@@ -32,7 +32,9 @@ def test_report_is_written_anew(call, tmp_path):
     results(tmp_path / "r", [cell()])
     code, out, _ = call("report", tmp_path / "r")
     assert code == 0
-    assert out.rstrip().endswith(f"report: {tmp_path / 'r' / 'report.md'}")
+    assert out.rstrip().endswith(
+        f"report: {tmp_path / 'r' / 'report.html'} (for a browser), {tmp_path / 'r' / 'report.md'}"
+    )
     assert (tmp_path / "r" / "summary.csv").is_file()
 
 

@@ -123,3 +123,9 @@ def test_without_streaming_every_sample_needs_its_first_token(tmp_path):
     assert (judge(made).outcome, judge(made).reason) == ("invalid_output", "samples.jsonl lacks ttft_ns")
     samples = [sample(i, ttft_ns=5) for i in range(2)]
     assert judge(launch(tmp_path / "told", JOB, samples, result(streams=False))).outcome == "ok"
+
+
+def test_half_a_character_in_a_reason_does_no_harm(good):
+    told = '{"schema": 1, "outcome": "load_failed", "reason": "half \\ud800 of one, a whole \\ud83d\\ude00"}'
+    (good / "out" / "result.json").write_text(told)
+    assert judge(good, exit_code=1).reason == "half \ufffd of one, a whole \U0001f600"
