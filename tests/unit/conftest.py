@@ -1,3 +1,4 @@
+import os
 import sys
 
 import pynvml
@@ -7,6 +8,7 @@ from fakes import FakeNvml, linux_machine
 from orchestrator import cli, cli_engines, cli_replay, devices, rerun, site
 from orchestrator.detection import Device
 from orchestrator.host import Host
+from orchestrator.models import hub
 
 
 @pytest.fixture
@@ -58,3 +60,13 @@ def checkout(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {name}\n")
     return tmp_path / "checkout"
+
+
+@pytest.fixture
+def no_hub_of_the_machine(tmp_path, monkeypatch):
+    """No token, cache or proxy of the machine's, but a home of the test's own; retries at once."""
+    for name in list(os.environ):
+        if name.startswith(("HF_", "HUGGING")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
+    monkeypatch.setattr(hub, "BACKOFF_S", 0.01)

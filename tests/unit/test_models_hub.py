@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 import stat
 import threading
@@ -42,14 +41,7 @@ FETCHED = {name for name in FILES if name not in ("README.md", "pytorch_model.bi
 FETCHED.discard("onnx/model.safetensors")
 
 
-@pytest.fixture(autouse=True)
-def surroundings(tmp_path, monkeypatch):
-    """No token, cache or proxy of the machine's; a home of its own."""
-    for name in list(os.environ):
-        if name.startswith(("HF_", "HUGGING")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
-    monkeypatch.setattr(hub, "BACKOFF_S", 0.01)
+pytestmark = pytest.mark.usefixtures("no_hub_of_the_machine")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Ready-made checkpoints: from an entry to what an engine is given, and what is refused on the way."""
 
 import json
-import os
 import struct
 
 import pytest
@@ -9,7 +8,7 @@ from made_up import CONFIG, checkpoint, gguf_text, made_gguf, model
 from stub_hub import StubHub
 
 from orchestrator.errors import CellError, UserError
-from orchestrator.models import hub, manifest, ready
+from orchestrator.models import manifest, ready
 from orchestrator.models.entry import Entry, Source
 
 V, H, INNER = CONFIG["vocab_size"], CONFIG["hidden_size"], CONFIG["intermediate_size"]
@@ -18,13 +17,7 @@ GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False,
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
 
 
-@pytest.fixture(autouse=True)
-def no_hub(tmp_path, monkeypatch):
-    for name in list(os.environ):
-        if name.startswith(("HF_", "HUGGING")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
-    monkeypatch.setattr(hub, "BACKOFF_S", 0.01)
+pytestmark = pytest.mark.usefixtures("no_hub_of_the_machine")
 
 
 @pytest.fixture
