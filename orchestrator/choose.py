@@ -20,7 +20,6 @@ OBJECTIVES = {  # what --objective may say, and the quantity it stands for
 }  # fmt: skip
 TRADED = ("kl", "memory", "decode_tps")  # quality, memory, speed: what is given up for the objective
 SPEEDS = ("decode_tps", "e2e_tps")  # one speed is one axis
-FILTERS = ("device", "precision", "engine")
 
 
 @dataclass(frozen=True)

@@ -20,3 +20,16 @@ FORMAT = click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True,
     help="with json, stdout holds nothing else",
 )  # fmt: skip
+
+
+def share(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    """ "5%" or "0.05" -> 0.05."""
+    if text is None:
+        return None
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 1:
+        raise click.BadParameter("expected a share between 0 and 1, for example 5% or 0.05")
+    return value

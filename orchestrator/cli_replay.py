@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from orchestrator import completion, original, outcomes, replay
-from orchestrator.cli_options import FORMAT
+from orchestrator.cli_options import FORMAT, share
 from orchestrator.cli_results import check_directory, support_matrix
 from orchestrator.errors import UserError
 from orchestrator.models.store import write_json
@@ -23,17 +23,6 @@ EXIT_CODES = {
     replay.NOT_REPRODUCED: outcomes.EXIT_FAILED,
     replay.NOT_COMPARABLE: outcomes.EXIT_NOT_COMPARABLE,
 }
-
-
-def share(_ctx: click.Context, _parameter: click.Parameter, text: str) -> float:
-    """ "5%" or "0.05" -> 0.05."""
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        value = -1
-    if not 0 < value < 1:
-        raise click.BadParameter("expected a share between 0 and 1, for example 5% or 0.05")
-    return value
 
 
 @click.command("replay")

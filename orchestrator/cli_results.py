@@ -23,6 +23,7 @@ from orchestrator import (
     static_charts,
     store,
 )  # fmt: skip
+from orchestrator.cli_options import share
 from orchestrator.errors import UserError
 from orchestrator.models.store import write_atomically
 from orchestrator.plan import split
@@ -257,15 +258,6 @@ def _parameter_name(option: str) -> str:
     return option.removeprefix("--").replace("-", "_")
 
 
-def _share(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        return QUANTITIES["top1"].parse(text).value
-    except ValueError as error:
-        raise click.BadParameter("expected a share, for example 5% or 0.05") from error
-
-
 @click.command("compare")
 @click.argument("directories", metavar="BEFORE [AFTER]", nargs=-1, required=True,
                 type=RESULTS)  # fmt: skip
@@ -275,7 +267,7 @@ def _share(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -
 @click.option("--anchor", metavar="ENGINE[:VARIANT]", help="the unchanged row of both runs that shows the machine's "
               "drift  [default: found by its image]")  # fmt: skip
 @click.option("--no-anchor", is_flag=True, help="accept that drift of the machine is part of every ratio")
-@click.option("--fail-on-regression", metavar="5%", callback=_share,
+@click.option("--fail-on-regression", metavar="5%", callback=share,
               help="exit code 3 where a row is shown to be worse by more than that, or ends in a failure")  # fmt: skip
 @click.option(
     "--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True

@@ -199,7 +199,7 @@ class Images:
 
     def _build(self, tag: str, dockerfile: str, context: io.BytesIO, arguments: dict[str, str], who: str) -> str:
         lines: deque[str] = deque(maxlen=LOG_LINES)
-        step, started = "", time.monotonic()
+        step, started, stream = "", time.monotonic(), None
         try:
             stream = self._client.api.build(
                 fileobj=context, custom_context=True, dockerfile=dockerfile, tag=tag, buildargs=arguments, rm=True,
@@ -222,7 +222,8 @@ class Images:
                     said = f"{event['error'].strip()}; the last lines were:\n" + "\n".join(lines)
                     raise CellError(disk_full_or("build_failed", said), said)
         except (TimeoutError, ReadTimeoutError) as error:  # the second: a step that says nothing at all
-            stream.close()  # without its client the daemon gives the build up
+            if stream is not None:
+                stream.close()  # without its client the daemon gives the build up
             said = f"the build took longer than {self._build_s:.0f} s; its last lines were:\n" + "\n".join(lines)
             raise CellError("build_failed", said) from error
         except (APIError, OSError) as error:
