@@ -1,7 +1,7 @@
 #!/bin/sh
 # Compile llama.cpp once and install it into $VIRTUAL_ENV: lib/llama.cpp/libllama.so and, linked against that same library,
-# bin/llama-bench, llama-quantize, llama-perplexity and llama-server; the Python bindings, which use it too and are not
-# compiled a second time; and the converter, in share/llama.cpp.
+# bin/llama-bench and llama-quantize; the Python bindings, which use it too and are not compiled a second time; and the
+# converter, in share/llama.cpp.
 #
 #   build.sh DEVICE       cpu | cuda | rocm | metal; called by docker/install.sh, which sets VIRTUAL_ENV and PATH
 #
@@ -45,11 +45,25 @@ package=$work/llama_cpp_python-0.3.36
 source=$package/vendor/llama.cpp
 commit=$(cut -c1-9 "$package/.git/modules/vendor/llama.cpp/HEAD")
 
-# What no figure depends on - arguments, chat templates, images, the HTTP server - is half of the compile time: it does
-# without the passes of -O2 and -O3. ggml and libllama keep the release build's flags.
+# The tiles of CPUs with AMX are configured from a structure of which GCC 12's _tile_loadconfig is said to read the first
+# eight bytes only: the compiler drops the other stores, the next tile instruction is illegal, and q8_0, q4_0 and q4_k_m die
+# with SIGILL (https://github.com/ggml-org/llama.cpp/pull/26954, open). The empty asm reads all of it.
+python - "$source/ggml/src/ggml-cpu/amx/mmq.cpp" <<'PYTHON'
+import pathlib
+import sys
+
+path = pathlib.Path(sys.argv[1])
+text, load = path.read_text(), "    _tile_loadconfig(&tc);\n"
+if text.count(load) != 1:
+    sys.exit(f"build.sh: {path.name} has changed: look whether its _tile_loadconfig still needs the line added here")
+path.write_text(text.replace(load, '    asm volatile("" : : "r"(&tc) : "memory");\n' + load))
+PYTHON
+
+# What no figure depends on - arguments, chat templates - does without the passes of -O2 and -O3. ggml and libllama keep the
+# release build's flags.
 cat > "$work/lightly.cmake" <<'CMAKE'
 function(compile_lightly)
-  foreach(target llama-common mtmd server-context llama-server-impl)
+  foreach(target llama-common)
     if(TARGET ${target})
       target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O1>)
     endif()
@@ -65,7 +79,7 @@ cmake -S "$source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_
     -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON "-DCMAKE_INSTALL_RPATH=$origin;$origin/../lib/llama.cpp" \
     -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_APP=OFF \
     -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
-programs="llama-bench llama-quantize llama-perplexity llama-server"
+programs="llama-bench llama-quantize"
 # shellcheck disable=SC2086  # a list of words
 ninja -C "$work/build" llama $programs
 
