@@ -163,6 +163,8 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+        except RecursionError:
+            raise UserError(f"{path}:1: not valid YAML: nested too deeply") from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             raise UserError(f"{path}:{line}: not valid YAML: {error.reason}") from error

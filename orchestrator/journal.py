@@ -11,8 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError, is_disk_full
+from orchestrator.untrusted import parse
 
 NAME = "journal.jsonl"
+SCHEMA = 1  # of a `run` record and all that follow it
+FORM = {  # what the readers of a record of each kind rely on
+    "run": {"time": str, "model": str, "seed": int, "cells": list, "device": dict},
+    "model": {"name": str},
+    "cell": {"label": str, "keys": list},
+    "cell_end": {"label": str, "outcome": str},
+    "launch": {"label": str, "block": int, "key": str, "outcome": str, "gates": dict, "directory": str},
+    "own_benchmark": {"label": str, "block": int},
+    "end": {"outcome": str},
+}
 
 
 class Journal:
@@ -61,12 +72,23 @@ def read(directory: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                record = json.loads(line)
+                record = parse(line.decode("utf-8"))
             except ValueError:
                 record = None
-            if not isinstance(record, dict) or "kind" not in record:
+            if not _is_record(record):
                 raise UserError(f"{path} line {number} is damaged: restore the file, or measure into another --out")
             yield record
+
+
+def _is_record(record: Any) -> bool:
+    if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
+        return False
+    if record["kind"] == "run" and record.get("schema") != SCHEMA:
+        return True  # of another suite; whoever reads it says so
+    if not all(isinstance(record.get(key), kind) for key, kind in FORM.get(record["kind"], {}).items()):
+        return False
+    place = Path(record.get("directory", "")) if record["kind"] == "launch" else Path()
+    return not place.is_absolute() and ".." not in place.parts
 
 
 def identity(directory: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def load(path: Path) -> dict[str, Any]:
     if (path / journal.NAME).is_file():
         try:
             return summarise(path)
-        except (OSError, ValueError, KeyError, TypeError, BadSamples) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, BadSamples) as error:
             raise UserError(
                 f"{path}: what a launch left is missing or damaged ({type(error).__name__}: "
                 f"{one_line(error)}): restore it, or measure into another --out"

@@ -9,8 +9,7 @@ import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import yaml
-
+from orchestrator import yaml_file
 from orchestrator.errors import UserError
 from orchestrator.paths import ROOT
 from orchestrator.suggest import unknown
@@ -42,11 +41,7 @@ class Site:
         names = [each.name for each in fields(cls)]
         values = {}
         if path.is_file():
-            try:
-                content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            except yaml.MarkedYAMLError as error:
-                line = error.problem_mark.line + 1 if error.problem_mark else 1
-                raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+            content = yaml_file.load(path) or {}
             if not isinstance(content, dict):
                 raise UserError(f"{path}: expected `key: value` lines with the keys {', '.join(names)}")
             values = content

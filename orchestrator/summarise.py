@@ -34,10 +34,10 @@ def summarise(directory: Path) -> dict[str, Any]:
     if not runs:
         raise UserError(f"{directory / journal.NAME} holds no run")
     for run in runs:
-        if run.get("schema") != SCHEMA:
+        if run.get("schema") != journal.SCHEMA:
             raise UserError(
-                f"{directory / journal.NAME} has schema {run.get('schema')!r}, this suite reads schema {SCHEMA}: "
-                "read it with the suite that wrote it"
+                f"{directory / journal.NAME} has schema {run.get('schema')!r}, this suite reads schema "
+                f"{journal.SCHEMA}: read it with the suite that wrote it"
             )
     end = records[-1]["outcome"] if records[-1]["kind"] == "end" else "interrupted"  # killed before it could say so
     models = _models(records)

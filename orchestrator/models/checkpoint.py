@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 from orchestrator.errors import UserError
+from orchestrator.untrusted import is_count, parse
 
 INDEX = "model.safetensors.index.json"
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+FURTHER_SIZES = ("intermediate_size", "num_key_value_heads", "head_dim", "max_position_embeddings")  # where they are
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 IDENTITY = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")  # weights, configuration, tokenizer
 HEADER_LIMIT = 100_000_000  # bytes; the limit of the safetensors library itself
@@ -42,23 +44,32 @@ def read_config(folder: Path, shown: str | None = None) -> dict:
     """
     path = f"{shown or folder}/config.json"
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = parse((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: a model is a directory with config.json and *.safetensors") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(config, dict) or not config.get("architectures"):
+    names = config.get("architectures") if isinstance(config, dict) else None
+    if not names or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path} has no 'architectures': a transformers config.json is expected")
-    for key in SIZES:
+    for key in (*SIZES, *(key for key in FURTHER_SIZES if config.get(key) is not None)):
         value = config.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-            raise UserError(f"{path}: {key!r} is {value!r}, expected a positive integer")
+        if not is_count(value) or value == 0:
+            raise UserError(f"{path}: {key!r} is {_shown(value)}, expected a positive integer")
+    for key, kind in (("rope_scaling", dict), ("rope_parameters", dict), ("model_type", str)):
+        if config.get(key) is not None and not isinstance(config[key], kind):
+            word = "a mapping" if kind is dict else "text"
+            raise UserError(f"{path}: {key!r} is {_shown(config[key])}, expected {word}")
     if "auto_map" in config:
         raise UserError(
             f"{path} has 'auto_map': the model brings its own code, which is never run here (trust_remote_code is "
             "off); use a model whose architecture the engines know"
         )
     return config
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:80]
 
 
 def identity_files(folder: Path) -> list[str]:

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from orchestrator import yaml_file
 from orchestrator.errors import UserError
 from orchestrator.models import hub, schemes
 from orchestrator.suggest import unknown
@@ -72,15 +71,9 @@ def read(spec: str, known: Collection[str]) -> Entry:
 
 def _parsed(file: Path) -> Any:
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        return yaml_file.load(file)
     except FileNotFoundError:
         raise UserError(f"no such file: {file}; a model's entry is a YAML file, see docs/ready_made.md") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{file}:{mark.line + 1}" if mark else f"{file}"
-        raise UserError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
 
 
 def _mapping(value: Any, where: str, keys: tuple[str, ...] | None = None) -> dict[str, Any]:

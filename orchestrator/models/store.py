@@ -1,6 +1,7 @@
 """How a model enters the cache: made by one process, with enough disk, and visible only when it is whole."""
 
 import fcntl
+import glob
 import json
 import os
 import shutil
@@ -35,9 +36,14 @@ def only_one(lock: Path, doing: str, say: Callable[[str], None]) -> Iterator[Non
 
 @contextmanager
 def scratch(place: Path) -> Iterator[Path]:
-    """A folder beside `place` with an empty out/ in it, for a task whose result is then renamed; gone in the end."""
+    """A folder beside `place` with an empty out/ in it, for a task whose result is then renamed; gone in the end.
+
+    The caller holds `only_one` for `place`: whatever is found here was left by a process that was killed.
+    """
+    for left in place.parent.glob(f".{glob.escape(place.name)}.*"):
+        if left.suffix[1:].isdecimal():
+            shutil.rmtree(left, ignore_errors=True)
     work = place.with_name(f".{place.name}.{os.getpid()}")
-    shutil.rmtree(work, ignore_errors=True)
     (work / "out").mkdir(parents=True)
     try:
         yield work

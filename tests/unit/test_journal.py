@@ -8,7 +8,11 @@ import pytest
 from orchestrator import journal
 from orchestrator.errors import UserError
 
-RECORDS = [{"kind": "run", "n": 1}, {"kind": "launch", "text": "ä\n|"}, {"kind": "launch", "key": "k", "values": [1.5]}]
+RECORDS = [
+    {"kind": "run", "n": 1},
+    {"kind": "standards", "text": "ä\n|"},
+    {"kind": "standards", "key": "k", "values": [1.5]},
+]
 
 
 @pytest.fixture
@@ -36,9 +40,9 @@ def test_what_is_no_number_is_not_written(written):
     made = journal.Journal(written)
     with pytest.raises(ValueError):
         made.append("launch", value=float("nan"))
-    made.append("end")
+    made.append("end", outcome="finished")
     made.close()
-    assert list(journal.read(written)) == [*RECORDS, {"kind": "end"}]
+    assert list(journal.read(written)) == [*RECORDS, {"kind": "end", "outcome": "finished"}]
 
 
 def test_torn_at_every_byte_of_the_last_record(written, tmp_path):
@@ -80,7 +84,7 @@ def test_damage_in_the_middle_is_named_by_its_line(written, damage):
     path = written / journal.NAME
     first, second, third = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + damage + b"\n" + third)
-    assert json.loads(second)["kind"] == "launch"
+    assert json.loads(second)["kind"] == "standards"
     with pytest.raises(UserError, match=r"journal\.jsonl line 2 is damaged"):
         list(journal.read(written))
 
@@ -115,3 +119,18 @@ def test_a_full_disk_leaves_the_journal_whole(written, room):
     made.close()
     assert list(journal.read(written)) == RECORDS
     assert (written / journal.NAME).read_bytes().endswith(b"\n")
+
+
+GOOD = {"kind": "launch", "label": "a", "block": 0, "key": "k", "outcome": "ok", "gates": {}, "directory": "launches/a"}
+
+
+@pytest.mark.parametrize("change", [
+    {"kind": 1}, {"label": None}, {"block": "0"}, {"gates": []}, {"directory": "/etc"},
+    {"directory": "launches/../../x"},
+])  # fmt: skip
+def test_a_record_that_its_readers_could_not_read_is_damage(tmp_path, change):
+    """A launch's folder elsewhere, too: a results directory may come from somebody else."""
+    path = tmp_path / journal.NAME
+    path.write_text(json.dumps(GOOD) + "\n" + json.dumps({**GOOD, **change}) + "\n")
+    with pytest.raises(UserError, match=r"journal\.jsonl line 2 is damaged"):
+        list(journal.read(tmp_path))
