@@ -1,6 +1,6 @@
-"""What this host can and cannot do, one finding per check, each with a remedy where something could be better.
+"""What this host and this checkout can and cannot do, one finding per check.
 
-Nothing is changed and nothing is installed.
+Each has a remedy where something could be better. Nothing is changed and nothing is installed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from orchestrator import doctor_devices as devices
 from orchestrator import doctor_host as host
 from orchestrator.detection import detect
 from orchestrator.doctor_machine import NOTHING_TO_DO, STATUSES, Finding, Machine
+from orchestrator.doctor_pins import check_pins
 from orchestrator.terminal import WIDTH, console, plain
 
 __all__ = ["Finding", "Machine", "examine", "render"]
@@ -43,6 +44,7 @@ def examine(machine: Machine | None = None) -> list[Finding]:
         host.check_venv(machine),
         host.check_compiler(machine),
         host.check_debootstrap(machine),
+        check_pins(machine.root),
     ]
 
 

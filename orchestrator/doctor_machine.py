@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from orchestrator.host import Host
-from orchestrator.paths import CACHE
+from orchestrator.paths import CACHE, ROOT
 
 STATUSES = ("ok", "warn", "fail", "absent")
 NOISY_CORES = 0.05  # foreign work above 5 % of one core marks an iteration as disturbed
@@ -95,6 +95,7 @@ class Machine:
     nvml: object = None  # None: the real pynvml
     docker: Callable = connect_docker
     cache: Path = CACHE
+    root: Path = ROOT  # of the checkout
     other_sockets: tuple[Path, ...] = field(default_factory=_other_sockets)
     which: Callable[[str], str | None] = shutil.which
     access: Callable[[Path, int], bool] = os.access
