@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from orchestrator.engines import Engine
 from orchestrator.errors import CellError
-from orchestrator.models.store import scratch, write_json
+from orchestrator.models.store import only_one, scratch, write_json
 from orchestrator.sandbox import Sandbox, Task
 from orchestrator.untrusted import Unreadable, parse, read_text
 
@@ -23,15 +24,17 @@ WALL_S = 120.0
 ECOSYSTEMS = ("pypi", "deb", "rpm")
 
 
-def save(sandbox: Sandbox, engine: Engine, prepared: Any, directory: Path, cache: Path) -> Path:
+def save(
+    sandbox: Sandbox, engine: Engine, prepared: Any, directory: Path, cache: Path, say: Callable[[str], None]
+) -> Path:  # fmt: skip
     """Write `directory`/packages/<engine>.cdx.json, from the cache where this image was asked before.
 
     Raises CellError where the packages cannot be listed.
     """
     known = cache / FOLDER / f"{hashlib.sha256(f'{prepared.tag} {prepared.id}'.encode()).hexdigest()[:16]}.json"
-    if not known.is_file():
-        known.parent.mkdir(parents=True, exist_ok=True)
-        write_json(known, _ask(sandbox, engine, prepared, known))
+    with only_one(known.with_name(f".{known.name}.lock"), f"listing the packages of {engine.name}", say):
+        if not known.is_file():
+            write_json(known, _ask(sandbox, engine, prepared, known))
     path = directory / FOLDER / f"{engine.name}.cdx.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, document(engine, prepared, json.loads(known.read_text(encoding="utf-8"))))

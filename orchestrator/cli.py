@@ -28,7 +28,7 @@ from orchestrator import (
     summarise,
 )  # fmt: skip
 from orchestrator.cli_completion import completion_command
-from orchestrator.cli_options import DEVICE, GPUS, ISOLATION, THREADS
+from orchestrator.cli_options import DEVICE, GPUS, ISOLATION, THREADS, WAIT, size
 from orchestrator.cli_replay import replay_command
 from orchestrator.cli_results import check_directory, support_matrix
 from orchestrator.errors import CellError, UserError, is_disk_full
@@ -151,6 +151,7 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
     show_default=True,
     help="seconds that a launch may show no sign of life",
 )
+@click.option("--memory-limit", callback=size, help="of one container, for example 12GB  [default: 90 % of the host's]")
 @click.option(
     "--build-timeout", type=click.IntRange(1), default=BUILD_S, show_default=True, help="seconds for an image"
 )
@@ -161,14 +162,7 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
     "--quality/--no-quality", "with_quality", default=True, show_default=True,
     help="compare every variant with the float32 reference (builds the reference engine too)",
 )  # fmt: skip
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="seconds to wait for a device that another run holds, before exit code 75",
-)
+@WAIT
 @click.option("--resume", is_flag=True, help="continue in --out: launches that are measured already are kept")
 @click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True,
@@ -176,8 +170,8 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
 )  # fmt: skip
 def run_command(
     engine_names, device, gpus, model, artefacts, precisions, variants, profile, prompt, prompt_tokens, new_tokens,
-    batch_sizes, launches, repetitions, threads, isolation, seed, timeout, hang_timeout, build_timeout, out,
-    with_quality, wait_s, resume, form,
+    batch_sizes, launches, repetitions, threads, isolation, seed, timeout, hang_timeout, memory_limit, build_timeout,
+    out,     with_quality, wait_s, resume, form,
 ) -> int:  # fmt: skip
     """Build, convert, measure, merge and report (the default command).
 
@@ -211,7 +205,7 @@ def run_command(
     )
     check_directory(directory, resume)
     site = Site.read()
-    sandbox = make_sandbox(isolation, target, site, progress, build_timeout)
+    sandbox = make_sandbox(isolation, target, site, progress, build_timeout, memory_limit)
     held = device_lock(target, CACHE / "locks", wait_s, progress.say)
     if resume and seed is None:
         seed = summarise.seed_of(directory)
@@ -221,7 +215,7 @@ def run_command(
         threads=threads or host.default_threads(), seed=new_seed() if seed is None else seed, prompt=prompt,
         wall_s=timeout, hang_s=hang_timeout,
         with_quality=with_quality and not all(engine.test_only for engine in chosen),
-        entry=entry if artefacts == "ready" else None,
+        entry=entry if artefacts == "ready" else None, memory_limit=memory_limit,
     )  # fmt: skip
     # A model that is no model is the user's mistake: found out before anything is written. A hub that does not answer
     # is not; it ends the cells.

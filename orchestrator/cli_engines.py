@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from orchestrator import completion, devices, engines, matrix, outcomes, plan
-from orchestrator.cli_options import DEVICE, FORMAT, GPUS, ISOLATION
+from orchestrator.cli_options import DEVICE, FORMAT, GPUS, ISOLATION, WAIT
 from orchestrator.errors import CellError, UserError
 from orchestrator.isolation import make_sandbox
+from orchestrator.locks import device_lock
 from orchestrator.models import resolve
 from orchestrator.paths import CACHE
 from orchestrator.preparation import prepare_all
@@ -137,10 +138,11 @@ def build_command(engine_names: str, device: str, gpus: str | None, isolation: s
     help="also look up, in the sources of the packages it pins, what it uses on devices where nobody has run it "
     "(fetches up to 1 GB once; always done where the engine does not run on the device)",
 )  # fmt: skip
+@WAIT
 @FORMAT
 def check_command(
     engine_name: str, device: str, gpus: str | None, model: str, variants: str, isolation: str, architectures: bool,
-    sources: bool, form: str,
+    sources: bool, wait_s: int, form: str,
 ) -> int:  # fmt: skip
     """Check that one engine's folder keeps the contract.
 
@@ -162,6 +164,7 @@ def check_command(
     plan.check_names(found, None, variants)
     site = Site.read()
     sandbox = make_sandbox(isolation, target, site, progress)
+    held = device_lock(target, CACHE / "locks", wait_s, progress.say)
     checked = None if architectures else resolve(model, CACHE, say=progress.say)
     told = {}
     for engine in found:
@@ -179,6 +182,8 @@ def check_command(
         if form == "table":
             click.echo(plain(conformance.render(engine, findings)))
     progress.end()
+    for lock in held:
+        lock.close()
     if form == "json":
         click.echo(json.dumps({name: [vars(each) for each in findings] for name, findings in told.items()}, indent=1))
     good = all(finding.passed is not False for findings in told.values() for finding in findings)

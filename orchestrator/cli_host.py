@@ -7,8 +7,10 @@ import json
 import click
 
 from orchestrator import devices, doctor, engines, host, outcomes, standards, tables
-from orchestrator.cli_options import DEVICE, FORMAT, GPUS, ISOLATION, THREADS
+from orchestrator.cli_options import DEVICE, FORMAT, GPUS, ISOLATION, THREADS, WAIT
 from orchestrator.isolation import make_sandbox
+from orchestrator.locks import device_lock
+from orchestrator.paths import CACHE
 from orchestrator.progress import Progress
 from orchestrator.site import Site
 
@@ -18,8 +20,11 @@ from orchestrator.site import Site
 @GPUS
 @THREADS
 @ISOLATION
+@WAIT
 @FORMAT
-def limits_command(device: str, gpus: str | None, threads: int | None, isolation: str, form: str) -> int:
+def limits_command(
+    device: str, gpus: str | None, threads: int | None, isolation: str, wait_s: int, form: str
+) -> int:  # fmt: skip
     """Measure this device's memory bandwidth and matrix product peaks.
 
     \b
@@ -29,8 +34,11 @@ def limits_command(device: str, gpus: str | None, threads: int | None, isolation
     progress = Progress()
     target = devices.choose(device, gpus, progress.say)
     sandbox = make_sandbox(isolation, target, Site.read(), progress)
+    held = device_lock(target, CACHE / "locks", wait_s, progress.say)
     found = standards.limits_alone(sandbox, progress, target, threads or host.default_threads(), engines.discover())
     progress.end()
+    for lock in held:
+        lock.close()
     click.echo(json.dumps(found, indent=1) if form == "json" else tables.limits(found))
     return outcomes.EXIT_OK
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator import completion
+from orchestrator.quantities import QUANTITIES
 
 DEVICE = click.option(
     "--device", "-d", default="auto", show_default=True, shell_complete=completion.device,
@@ -16,10 +17,29 @@ ISOLATION = click.option(
     help="auto, docker or venv",
 )  # fmt: skip
 THREADS = click.option("--threads", type=click.IntRange(1), help="CPU threads  [default: physical cores]")
+WAIT = click.option(
+    "--wait", "wait_s", type=click.IntRange(0), default=0, show_default=True,
+    help="seconds to wait for a device that another command holds, before exit code 75",
+)  # fmt: skip
 FORMAT = click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True,
     help="with json, stdout holds nothing else",
 )  # fmt: skip
+
+LEAST_MEMORY = 64 << 20  # less starts no Python
+
+
+def size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
+    """ "12GB" -> bytes."""
+    if text is None:
+        return None
+    try:
+        limit = int(QUANTITIES["memory"].parse(text).value * 2**20)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if limit < LEAST_MEMORY:
+        raise click.BadParameter(f"expected at least {LEAST_MEMORY >> 20}MiB")
+    return limit
 
 
 def share(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:

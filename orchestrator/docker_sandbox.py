@@ -19,7 +19,7 @@ from orchestrator.devices import Device, docker_flags, docker_options
 from orchestrator.engines import Engine
 from orchestrator.errors import CellError
 from orchestrator.images import LABEL, Image, Images
-from orchestrator.interruption import uninterrupted
+from orchestrator.interruption import postponed, uninterrupted
 from orchestrator.lease import Lease
 from orchestrator.orphans import LEASE_LABEL
 from orchestrator.sandbox import (
@@ -48,13 +48,17 @@ class DockerSandbox:
 
     isolation = "docker"
 
-    def __init__(self, client: docker.DockerClient, images: Images, device: Device, cpu_features: str):
+    def __init__(
+        self, client: docker.DockerClient, images: Images, device: Device, cpu_features: str,
+        memory_limit: int | None = None,
+    ):  # fmt: skip
+        """`memory_limit`: bytes that one container may take; None: nine tenths of the host's."""
         self._client, self._images, self._device, self._cpu_features = client, images, device, cpu_features
-        self._lease = Lease()
+        self._lease = Lease(self.isolation)
         self._running: Any = None
         self._pid: int | None = None  # of the container's first process, on the host
         # What is left is for the daemon and for us; a container that wants more is killed alone, not the host.
-        self._memory = int(psutil.virtual_memory().total * 0.9)
+        self._memory = memory_limit or int(psutil.virtual_memory().total * 0.9)
         # Files in mounted folders must be writable from inside. Root maps to a user of the container's own.
         self._uid = os.getuid() or CONTAINER_USER
         self._gid = os.getgid() or CONTAINER_USER
@@ -79,7 +83,16 @@ class DockerSandbox:
         if self._lease.path:
             mounts.append((self._lease.path, LEASE, True))
         try:
-            container = self._client.containers.create(
+            # An interrupt between the two would leave a container that nobody knows of.
+            with postponed():
+                self._running = self._create(prepared, task, mounts)
+            return self._wait(self._running, task)
+        finally:
+            self.stop()
+
+    def _create(self, prepared: Image, task: Task, mounts: list[tuple[Path, str, bool]]) -> Any:
+        try:
+            return self._client.containers.create(
                 prepared.id,
                 supervised(task, LEASE if self._lease.path else None, OUT),
                 entrypoint=["python"],
@@ -104,11 +117,6 @@ class DockerSandbox:
             )
         except APIError as error:
             raise CellError("harness_error", f"docker create: {error.explanation}") from error
-        self._running = container
-        try:
-            return self._wait(container, task)
-        finally:
-            self.stop()
 
     def _wait(self, container: Any, task: Task) -> Ended:
         """Sleep in one blocking request until the container ends: the host must not disturb what is measured."""

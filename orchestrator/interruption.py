@@ -29,3 +29,20 @@ def uninterrupted():
     finally:
         for each, handler in before:
             signal.signal(each, handler)
+
+
+@contextmanager
+def postponed():
+    """For a step that must not be cut in two: an interrupt that comes meanwhile is raised at its end."""
+    came: list[int] = []
+    before = [
+        (each, signal.signal(each, lambda number, _frame: came.append(number)))
+        for each in (signal.SIGINT, signal.SIGTERM)
+    ]
+    try:
+        yield
+    finally:
+        for each, handler in before:
+            signal.signal(each, handler)
+    if came:
+        raise KeyboardInterrupt

@@ -19,17 +19,22 @@ ISOLATIONS = ("auto", "docker", "venv")
 
 
 def make_sandbox(
-    isolation: str, target: devices.Device, site: Site, progress: Progress, build_s: float = BUILD_S
-) -> Sandbox:
+    isolation: str, target: devices.Device, site: Site, progress: Progress, build_s: float = BUILD_S,
+    memory_limit: int | None = None,
+) -> Sandbox:  # fmt: skip
     """The sandbox that was asked for; `auto` takes Docker when its daemon answers, and says which it took and why.
 
-    `build_s`: seconds that a build, or an install, may take.
+    `build_s`: seconds that a build, or an install, may take. `memory_limit`: bytes that one launch may take.
     """
     if isolation not in ISOLATIONS:
         raise unknown("isolation", isolation, ISOLATIONS)
     features = host.cpu_features_digest()
 
     def venv(why: str) -> Sandbox:
+        if memory_limit is not None:
+            raise UserError(
+                f"--memory-limit: virtual environments limit no memory ({why}); leave it out, or use Docker"
+            )
         progress.say(f"isolation: one virtual environment per engine ({why})")
         return VenvSandbox(site, target, features, progress, build_s=build_s)
 
@@ -52,4 +57,4 @@ def make_sandbox(
         return venv(f"the Docker daemon does not answer: {why}")
     progress.say("isolation: Docker, one container per launch (its daemon answers)")
     orphans.reap(client, progress.say)
-    return DockerSandbox(client, Images(client, site, progress, build_s=build_s), target, features)
+    return DockerSandbox(client, Images(client, site, progress, build_s=build_s), target, features, memory_limit)

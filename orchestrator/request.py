@@ -30,12 +30,13 @@ class Request:
     with_quality: bool
     entry: Entry | None = None  # of the model, where ready-made checkpoints are asked for
     hang_s: float = HANG_S
+    memory_limit: int | None = None  # bytes; None: the sandbox's own
 
 
 def described(request: Request, cells: list[plan.Cell], isolation: str) -> dict[str, Any]:
     """The journal's record of a request: what was asked for, on which machine, with which command."""
     return {
-        "schema": 1,
+        "schema": journal.SCHEMA,
         "time": journal.now(),
         "command": sys.argv[1:],
         "model": request.model,
@@ -51,6 +52,7 @@ def described(request: Request, cells: list[plan.Cell], isolation: str) -> dict[
         "threads": request.threads,
         "prompt": request.prompt,
         "wall_s": request.wall_s,
+        "memory_limit": request.memory_limit,
         "with_quality": request.with_quality,
         "seed": request.seed,
         "hostname": platform.node(),

@@ -73,7 +73,8 @@ class Rerun:
         self, directory: Path, device: Device, cell: plan.Cell, model: Model, with_quality: bool | None, matrix: str
     ) -> bool:
         there = self._there
-        inner = make_sandbox(there.run["isolation"], device, Site.read(), self._progress)
+        limit = there.run.get("memory_limit")
+        inner = make_sandbox(there.run["isolation"], device, Site.read(), self._progress, memory_limit=limit)
         sandbox = Recalling(inner, there)
         prepared = sandbox.prepare(cell.engine, device.kind)
         store = Artefacts(sandbox, self._progress, hardware(device), there.job["threads"])
@@ -91,7 +92,7 @@ class Rerun:
             device=device, model=self._spec, profile=self._profile(), launches=self._count,
             repetitions=there.job["repetitions"], threads=there.job["threads"], seed=there.run["seed"],
             prompt=there.run.get("prompt"), wall_s=there.run.get("wall_s", WALL_S),
-            with_quality=there.run["with_quality"] if with_quality is None else with_quality,
+            with_quality=there.run["with_quality"] if with_quality is None else with_quality, memory_limit=limit,
         )  # fmt: skip
         again = run.Run(
             request, directory, sandbox, lambda: model, self._progress, self._known,

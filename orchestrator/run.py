@@ -137,7 +137,8 @@ class Run:
     ) -> None:
         """Limits, calibration and references, before the first launch. The examined shape comes first."""
         shapes = {cell.shape: jobs[cell.label][0]["prompts"] for cell in cells}
-        self._standards.measure(self._directory / "standards", model, facts, weights, shapes)
+        with_limits = any(not cell.engine.test_only for cell in cells)
+        self._standards.measure(self._directory / "standards", model, facts, weights, shapes, with_limits)
         self._journal.append("standards", **self._standards.described())
 
     def _jobs(self, cells: list[plan.Cell], model: Model, facts: dict) -> dict[str, tuple[dict, str]]:
@@ -192,7 +193,7 @@ class Run:
         """The bill of materials of every engine. One that cannot be had costs no result."""
         for engine in {cell.engine.name: cell.engine for cell in cells}.values():
             try:
-                bill.save(self._sandbox, engine, prepared[engine.name], self._directory, CACHE)
+                bill.save(self._sandbox, engine, prepared[engine.name], self._directory, CACHE, self._progress.say)
             except CellError as error:
                 self._progress.say(f"{engine.name}: no list of its packages: {first_line(error.reason)}")
 

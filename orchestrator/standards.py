@@ -66,9 +66,12 @@ class Standards:
 
     def measure(
         self, directory: Path, model: Model, facts: dict[str, Any], weights: Weights,
-        prompts: dict[plan.Shape, list[list[list[int]]]],
+        prompts: dict[plan.Shape, list[list[list[int]]]], with_limits: bool = True,
     ) -> None:  # fmt: skip
-        """Measure limits and calibration in `directory`, and find or compute a reference per shape."""
+        """Measure limits and calibration in `directory`, and find or compute a reference per shape.
+
+        A run of nothing but test contenders, which compute no model, needs no `with_limits`.
+        """
         self._weights, self._config = weights, model.config
         directory.mkdir(parents=True, exist_ok=True)
         judge = self._attempt("reference", self.reference_engine, None) if self._setting.with_quality else None
@@ -77,7 +80,7 @@ class Standards:
             self.calibration = self._attempt("calibration", lambda: self._calibrate(directory, facts, *dummy))
         # The reference's image has the better library for products; but importing it takes longer than all the rest.
         image = judge if judge and (self._setting.is_measurement or not dummy) else dummy
-        if image:
+        if image and with_limits:
             measure = lambda: self.measure_limits(directory, facts, image[0], image[2])  # noqa: E731
             self.limits = self._attempt("limits", measure, None)
         self._refer(model, facts, prompts, judge)

@@ -26,7 +26,7 @@ from orchestrator.engines import Engine
 from orchestrator.errors import CellError, disk_full_or
 from orchestrator.images import LOG_LINES, content_hash, context_files
 from orchestrator.interruption import uninterrupted
-from orchestrator.lease import Lease
+from orchestrator.lease import Lease, sweep
 from orchestrator.paths import CACHE, ROOT
 from orchestrator.progress import Progress, duration
 from orchestrator.sandbox import BUILD_S, Ended, Task, family, how_it_ended, supervised, write_job
@@ -67,7 +67,8 @@ class VenvSandbox:
     ):
         self._site, self._device, self._cpu_features, self._progress = site, device, cpu_features, progress
         self._root, self._cache, self._build_s = root, cache, build_s
-        self._lease = Lease()
+        sweep(self.isolation)
+        self._lease = Lease(self.isolation)
         self._running: subprocess.Popen | None = None
 
     def prepare(self, engine: Engine, kind: str) -> Environment:

@@ -5,7 +5,7 @@ import pynvml
 import pytest
 from fakes import FakeNvml, linux_machine
 
-from orchestrator import cli, cli_engines, cli_replay, devices, rerun, site
+from orchestrator import cli, cli_engines, cli_host, cli_replay, devices, rerun, site
 from orchestrator.detection import Device
 from orchestrator.host import Host
 from orchestrator.models import hub
@@ -27,7 +27,7 @@ def machine(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for module in (cli, cli_replay):
         monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
-    for module in (cli, cli_engines, rerun):
+    for module in (cli, cli_engines, cli_host, rerun):
         monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
 

@@ -32,7 +32,7 @@ def reap():
 
 
 def test_a_launch_whose_orchestrator_lives_is_left_alone(reap):
-    lease = Lease()
+    lease = Lease("docker")
     mine = Container(lease.path)
     assert reap(mine) == (0, []) and not mine.removed
 
@@ -53,9 +53,12 @@ def test_where_no_lease_can_be_seen_only_what_ended_long_ago_is_removed(reap, tm
     assert reap(found)[0] == removed and found.removed == removed
 
 
-def test_a_container_that_was_never_started_is_left_alone(reap):
+@pytest.mark.parametrize(("hours", "removed"), [(2, True), (0, False)])
+def test_a_container_that_was_never_started_goes_when_it_is_old(reap, hours, removed):
     found = Container("", running=False)
-    assert reap(found)[0] == 0 and not found.removed
+    made = datetime.now(timezone.utc) - timedelta(hours=hours)
+    found.attrs["Created"] = made.strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
+    assert reap(found)[0] == removed and found.removed == removed
 
 
 def test_a_lease_is_free_once_its_holder_closed_it(tmp_path):

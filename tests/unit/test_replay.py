@@ -204,7 +204,7 @@ def world(tmp_path, monkeypatch, cpu, machine):
     known = {"dummy": engine("dummy", [variant(settings={"first_ms": 2, "step_ms": 2})])}
     monkeypatch.setattr(engines, "discover", lambda: known)
     sandbox = InProcess()
-    monkeypatch.setattr(rerun, "make_sandbox", lambda *_: sandbox)
+    monkeypatch.setattr(rerun, "make_sandbox", lambda *_, **__: sandbox)
     monkeypatch.setattr(rerun.devices, "choose", lambda *_: cpu)
     path = checkpoint(tmp_path / "model", {"vocab_size": 128}, tokenizer=True)
 

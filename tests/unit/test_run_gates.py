@@ -1,6 +1,8 @@
 """A whole run, in this process: the dummy as reference and as contenders that are right, wrong, noisy or break down."""
 
 import json
+import random
+import time
 
 import pytest
 from in_process import InProcess
@@ -240,10 +242,11 @@ def test_larger_shapes_are_not_tried_after_one_ran_out_of_memory(measure, sandbo
 
 
 def test_the_reference_is_computed_once(measure, sandbox):
+    computed = []
+    sandbox.before = lambda task: computed.append(task.engine) if task.job.get("score_generated") else None
     measure("dummy")
-    before = len(sandbox.ran)
     measure("dummy")
-    assert len(sandbox.ran) - before == 2  # calibration and limits are new in every run; the launch was kept, too
+    assert computed == ["dummy"]
 
 
 def test_a_noisy_launch_is_repeated_and_all_are_kept(measure, monkeypatch, tmp_path):
@@ -271,3 +274,43 @@ def test_the_quick_profile_repeats_no_launch_that_is_ok(measure, monkeypatch):
     monkeypatch.setattr("orchestrator.launches.launch_metrics", once_a_launch(iter([True] * 9)))
     rows, _, _ = measure("dummy", launches=2)
     assert rows["dummy"]["repeated_launches"] == 0
+
+
+def lose_the_gpu(monkeypatch, lost):
+    """`lost` says of each launch whether the driver loses the GPU while it runs."""
+    stop = launcher.Monitor.stop
+
+    def stopped(self):
+        machine = stop(self)
+        return {**machine, "flags": [*machine["flags"], *(["gpu_lost"] if next(lost) else [])]}
+
+    monkeypatch.setattr(launcher.Monitor, "stop", stopped)
+
+
+def test_a_gpu_that_is_lost_once_is_tried_once_more(measure, monkeypatch, tmp_path):
+    lose_the_gpu(monkeypatch, iter([True, False]))
+    rows, said, _ = measure("mute", quality=False, calibrated=False)
+    records = [json.loads(line) for line in (tmp_path / "results" / "journal.jsonl").read_text().splitlines()]
+    tried = [record for record in records if record["kind"] == "launch"]
+    assert [record["outcome"] for record in tried] == ["gpu_lost", "ok"]
+    assert len({record["directory"] for record in tried}) == 2  # a fresh container, and the first try is kept
+    assert rows["mute"]["outcome"] == "ok"
+    assert "gpu_lost: tried once more in a fresh container" in said
+
+
+def test_a_gpu_that_is_lost_twice_ends_the_work_on_it(measure, monkeypatch, sandbox):
+    lose_the_gpu(monkeypatch, iter([True, True]))
+    rows, said, _ = measure("mute", "dies", quality=False, calibrated=False)
+    assert {row["outcome"] for row in rows.values()} == {"gpu_lost"}
+    assert len([name for name in sandbox.ran if "bench" in name.split(".")[-1]]) == 2  # the second engine never ran
+    assert "no further launch on this device" in said
+
+
+def test_a_wall_clock_that_jumps_changes_nothing(measure, monkeypatch):
+    """Row 25 of docs/security.md: durations come from the monotonic clock alone, so the known delays read back true."""
+    rng = random.Random(1)
+    monkeypatch.setattr(time, "time", lambda: rng.uniform(0, 4e9))
+    monkeypatch.setattr(time, "time_ns", lambda: rng.randrange(4 * 10**18))
+    rows, said, _ = measure("dummy")
+    assert rows["dummy"]["outcome"] == "ok" and rows["dummy"]["gates"]["self_calibration"] == "pass"
+    assert "self-calibration: steps of 10 ms read back as " in said

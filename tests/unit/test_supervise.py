@@ -122,7 +122,7 @@ def test_a_lease_that_cannot_be_seen_ends_nothing(tmp_path):
 def test_the_orchestrator_s_lease_is_held_and_goes_with_it(tmp_path):
     from orchestrator.lease import Lease  # noqa: PLC0415 - what is tested
 
-    lease = Lease()
+    lease = Lease("docker")
     assert oct(lease.path.stat().st_mode & 0o777) == "0o644"
     with lease.path.open() as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
