@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from common import Engine, Loaded, main
 FAULTS = (
     "raise_in_load", "raise_in_generate", "segfault", "abort", "exit_zero", "hang_in_load", "hang_in_generate",
     "hang_in_close", "ignore_sigterm", "spin", "too_few_tokens", "too_many_tokens", "wrong_batch", "eat_memory",
-    "lying_dtype", "lying_bytes", "leave_process", "leave_session", "fork_bomb",
+    "eat_memory_in_child", "leak", "lying_dtype", "lying_bytes", "leave_process", "leave_session", "fork_bomb",
 )  # fmt: skip
 NOWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # addresses for documentation: nobody has them
 SPIN_S = 0.0015  # a sleep overshoots by 0.05 to 1 ms; the last stretch before a deadline is spent looking at the clock
@@ -82,6 +83,12 @@ def look_around():
     }  # fmt: skip
 
 
+def eat_memory():
+    hoard = []
+    while True:
+        hoard.append(b"x" * (64 << 20))
+
+
 def shout(count, ending):
     """`count` bytes of noise to the log, in lines of 1000 or in one."""
     piece = (bytes(range(128, 256)) * 8)[:999] + (ending or b"x")
@@ -108,6 +115,7 @@ class Dummy(Engine):
             shout(self.settings["log_bytes"], b"" if self.settings.get("log_line") else b"\n")
         if self.fault == "hang_in_load":
             time.sleep(1e6)
+        self.leaked = []
         self.vocabulary = job["model"]["vocab_size"]
         held = "float16" if self.fault == "lying_dtype" else "float32"
         weights = job["model"]["parameters"] * {"float32": 4, "float16": 2, "bfloat16": 2}.get(job["precision"], 1)
@@ -127,6 +135,8 @@ class Dummy(Engine):
         for step in range(count):
             if self.fault and step == self.settings.get("fault_after", 3):
                 self._fail()
+            if self.fault == "leak":
+                self.leaked.append(b"x" * (64 << 20))
             if first_s or step_s:
                 wait_until(deadline)
                 deadline += step_s
@@ -156,9 +166,11 @@ class Dummy(Engine):
         if self.fault == "exit_zero":
             os._exit(0)
         if self.fault == "eat_memory":
-            hoard = []
-            while True:
-                hoard.append(b"x" * (64 << 20))
+            eat_memory()
+        if self.fault == "eat_memory_in_child":
+            code = "from bench_dummy.bench import eat_memory; eat_memory()"
+            ended = subprocess.run([sys.executable, "-c", code], check=False)
+            raise RuntimeError(f"a helper ended with {ended.returncode}")
 
     def close(self):
         if self.fault == "hang_in_close":

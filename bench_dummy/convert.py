@@ -1,12 +1,14 @@
-"""Writes a small file in place of a converted checkpoint."""
+"""Writes a small file in place of a converted checkpoint; the setting convert_s says how many seconds it takes."""
 
 import json
+import time
 
 from common.conversion import main
 
 
 def convert(checkpoint, out, job):
     (out / "dummy.json").write_text(json.dumps({"from": sorted(path.name for path in checkpoint.iterdir())}))
+    time.sleep(job["settings"].get("convert_s", 0))
 
 
 if __name__ == "__main__":

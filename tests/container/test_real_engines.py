@@ -58,16 +58,16 @@ def test_engines_agree_at_float32(run):
     assert len({json.dumps(ids) for ids in answers.values()}) == 1, answers
 
 
-def extremes(name):
-    """The most and the least precise default variant: the run above has them all, and a check takes three launches."""
+def most_precise(name):
+    """The most precise default variant: the run above has them all, and each takes a check minutes."""
     folder = FOLDERS[name]
     rank = {each.name: PRECISIONS.index(each.precision) for each in folder.variants.values()
             if each.default and folder.support(each, "cpu").runs}  # fmt: skip
-    return f"{min(rank, key=rank.get)},{max(rank, key=rank.get)}" if rank else "default"
+    return min(rank, key=rank.get, default="default")
 
 
 @pytest.mark.parametrize("engine", FOLDERS)
 def test_the_folder_keeps_the_contract(engine, tmp_path, daemon):
     checkout = Checkout(tmp_path / "suite", engines=sorted({engine, REFERENCE}))
-    done = checkout.run("check", engine, "--device", "cpu", "--variants", extremes(engine), timeout=3000)
+    done = checkout.run("check", engine, "--device", "cpu", "--variants", most_precise(engine), timeout=3000)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,55 +1,15 @@
 """A run of bench_dummy in real containers: outcomes, files, resume, interruption, isolation."""
 
 import json
-import signal
 import subprocess
 import time
 
 import pytest
-from suite import leftovers, rows
+from suite import SMALL, leftovers, rows
 
 from orchestrator import tables
 
 pytestmark = pytest.mark.container
-
-SMALL = ("--prompt-tokens", "16", "--new-tokens", "12")
-
-
-def test_every_cell_ends_in_its_word_and_the_others_go_on(checkout, daemon):
-    checkout.engine(
-        "faulty",
-        {
-            "good": {},
-            "converted": {"artefact": "copy", "precision": "int8"},
-            "load": {"settings": {"fault": "raise_in_load"}},
-            "generate": {"settings": {"fault": "raise_in_generate"}},
-            "segfault": {"settings": {"fault": "segfault"}},
-            "gone": {"settings": {"fault": "exit_zero"}},
-            "short": {"settings": {"fault": "too_few_tokens"}},
-            "lying": {"settings": {"fault": "lying_bytes"}},
-            "impossible": {"settings": {"step_ms": 0}},
-            "never": {
-                "devices": {"cpu": {"state": "unsupported", "note": "not today", "link": "https://example.org/1"}}
-            },
-        },
-    )
-    done, summary, out = checkout.measure("--engines", "faulty", *SMALL)
-    words = {name: row["outcome"] for name, row in rows(summary).items()}
-    cached = "cache_resident" in rows(summary)["good"]["flags"]  # 37 MB: nothing is impossible where they fit
-    assert words == {
-        "good": "ok", "converted": "ok", "load": "load_failed", "generate": "engine_error", "segfault": "engine_error",
-        "gone": "no_result", "short": "invalid_output", "lying": "invalid_output", "never": "unsupported",
-        "impossible": "ok" if cached else "invalid_output",
-    }  # fmt: skip
-    assert done.returncode == 1
-    assert "signal 11" in rows(summary)["segfault"]["reason"]
-    assert "gate precision" in rows(summary)["lying"]["reason"]
-    assert cached or "gate physics" in rows(summary)["impossible"]["reason"]
-    assert rows(summary)["good"]["decode_tps"]["median"] > 1000
-    report = (out / "report.md").read_text()
-    assert "told to fail in generate" in report and "not today" in report
-    assert str(out / "report.md") in done.stdout
-    assert leftovers(daemon) == []
 
 
 def test_resume_keeps_what_is_measured_and_measures_what_changed(checkout):
@@ -78,44 +38,6 @@ def test_resume_keeps_what_is_measured_and_measures_what_changed(checkout):
     after = json.loads((out / "summary.json").read_text())["rows"]
     assert {row["image"] for row in after}.isdisjoint(row["image"] for row in first["rows"])
     assert [row["launches"] for row in after] == [2, 2]
-
-
-def test_interrupt_stops_the_container_and_loses_nothing(checkout, daemon):
-    checkout.engine("slow", {"quick": {}, "slow": {"settings": {"step_ms": 200}}})
-    out = checkout.path / "results" / "stopped"
-    arguments = (
-        "run",
-        "--engines",
-        "slow",
-        "--device",
-        "cpu",
-        *SMALL,
-        "--seed",
-        "3",
-        "--launches",
-        "2",
-        "--out",
-        str(out),
-    )
-    checkout.run("build", "--engines", "slow", "--device", "cpu")
-    process = checkout.start(*arguments)
-    deadline = time.monotonic() + 60
-    while not list(out.glob("launches/slow-slow-*/out/samples.jsonl")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert leftovers(daemon) == []
-    records = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
-    assert records[-1]["kind"] == "end" and records[-1]["outcome"] == "interrupted"
-    assert "interrupted" in [record["outcome"] for record in records if record["kind"] == "launch"]
-    resumed = checkout.run(*arguments, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    summary = json.loads((out / "summary.json").read_text())
-    assert {name: (row["outcome"], row["launches"]) for name, row in rows(summary).items()} == {
-        "quick": ("ok", 2), "slow": ("ok", 2),
-    }  # fmt: skip
 
 
 def test_a_check_that_is_terminated_leaves_no_container(checkout, daemon):

@@ -20,6 +20,4 @@ def checkout(tmp_path, daemon):
     made = Checkout(tmp_path / "suite")
     (made.path / "results").mkdir()
     yield made
-    for name in made.made:
-        for image in daemon.images.list(name=f"llm-bench/{name}"):
-            daemon.images.remove(image.id, force=True)
+    made.remove_made()
