@@ -206,28 +206,26 @@ def run_command(
     check_directory(directory, resume)
     site = Site.read()
     sandbox = make_sandbox(isolation, target, site, progress, build_timeout, memory_limit)
-    held = device_lock(target, CACHE / "locks", wait_s, progress.say)
-    if resume and seed is None:
-        seed = summarise.seed_of(directory)
-    request = Request(
-        device=target, model=entry.model, profile=setting, launches=launches or setting.launches,
-        repetitions=repetitions or setting.repetitions,
-        threads=threads or host.default_threads(), seed=new_seed() if seed is None else seed, prompt=prompt,
-        wall_s=timeout, hang_s=hang_timeout,
-        with_quality=with_quality and not all(engine.test_only for engine in chosen),
-        entry=entry if artefacts == "ready" else None, memory_limit=memory_limit,
-    )  # fmt: skip
-    # A model that is no model is the user's mistake: found out before anything is written. A hub that does not answer
-    # is not; it ends the cells.
-    resolved = resolve_early(entry.model, progress)
-    shapes = fit_shapes(shapes, resolved, prompt)
-    if precisions == setting.precisions != "all":
-        progress.say(f"precisions: {precisions}; --precisions all measures every column")
-    cells = plan.cells(chosen, precisions, variants, shapes, offered)
-    ready_made = find_ready_made(request, cells, resolved, progress)
-    uninterrupted = run.Run(request, directory, sandbox, resolved, progress, known, ready_made=ready_made).go(cells)
-    for lock in held:
-        lock.close()
+    with device_lock(target, CACHE / "locks", wait_s, progress.say):
+        if resume and seed is None:
+            seed = summarise.seed_of(directory)
+        request = Request(
+            device=target, model=entry.model, profile=setting, launches=launches or setting.launches,
+            repetitions=repetitions or setting.repetitions,
+            threads=threads or host.default_threads(), seed=new_seed() if seed is None else seed, prompt=prompt,
+            wall_s=timeout, hang_s=hang_timeout,
+            with_quality=with_quality and not all(engine.test_only for engine in chosen),
+            entry=entry if artefacts == "ready" else None, memory_limit=memory_limit,
+        )  # fmt: skip
+        # A model that is no model is the user's mistake: found out before anything is written. A hub that does not
+        # answer is not; it ends the cells.
+        resolved = resolve_early(entry.model, progress)
+        shapes = fit_shapes(shapes, resolved, prompt)
+        if precisions == setting.precisions != "all":
+            progress.say(f"precisions: {precisions}; --precisions all measures every column")
+        cells = plan.cells(chosen, precisions, variants, shapes, offered)
+        ready_made = find_ready_made(request, cells, resolved, progress)
+        uninterrupted = run.Run(request, directory, sandbox, resolved, progress, known, ready_made=ready_made).go(cells)
     summary = summarise.summarise(directory)
     path = report.write(directory, summary, support_matrix())
     if form == "json":

@@ -164,26 +164,24 @@ def check_command(
     plan.check_names(found, None, variants)
     site = Site.read()
     sandbox = make_sandbox(isolation, target, site, progress)
-    held = device_lock(target, CACHE / "locks", wait_s, progress.say)
-    checked = None if architectures else resolve(model, CACHE, say=progress.say)
-    told = {}
-    for engine in found:
-        if checked is None:
-            findings = examine_architectures(engine, target, sandbox, CACHE, progress, known)
-        else:
-            findings = conformance.examine(engine, target, sandbox, checked, variants, progress, known)
-            entry = engine.devices.get(target.kind)
-            runs_here = entry is not None and entry.support.runs
-            for kind in engine.unverified(besides=target.kind) if sources or not runs_here else ():
-                progress.say(f"reading what {engine.name} pins for {kind} (its wheels are fetched once)")
-                findings.append(check_lock(engine, kind, site.pip_environment()))
-                findings += check_names(engine, kind, CACHE / "api", site.pip_environment())
-        told[engine.name] = findings
-        if form == "table":
-            click.echo(plain(conformance.render(engine, findings)))
+    with device_lock(target, CACHE / "locks", wait_s, progress.say):
+        checked = None if architectures else resolve(model, CACHE, say=progress.say)
+        told = {}
+        for engine in found:
+            if checked is None:
+                findings = examine_architectures(engine, target, sandbox, CACHE, progress, known)
+            else:
+                findings = conformance.examine(engine, target, sandbox, checked, variants, progress, known)
+                entry = engine.devices.get(target.kind)
+                runs_here = entry is not None and entry.support.runs
+                for kind in engine.unverified(besides=target.kind) if sources or not runs_here else ():
+                    progress.say(f"reading what {engine.name} pins for {kind} (its wheels are fetched once)")
+                    findings.append(check_lock(engine, kind, site.pip_environment()))
+                    findings += check_names(engine, kind, CACHE / "api", site.pip_environment())
+            told[engine.name] = findings
+            if form == "table":
+                click.echo(plain(conformance.render(engine, findings)))
     progress.end()
-    for lock in held:
-        lock.close()
     if form == "json":
         click.echo(json.dumps({name: [vars(each) for each in findings] for name, findings in told.items()}, indent=1))
     good = all(finding.passed is not False for findings in told.values() for finding in findings)

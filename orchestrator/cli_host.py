@@ -34,11 +34,9 @@ def limits_command(
     progress = Progress()
     target = devices.choose(device, gpus, progress.say)
     sandbox = make_sandbox(isolation, target, Site.read(), progress)
-    held = device_lock(target, CACHE / "locks", wait_s, progress.say)
-    found = standards.limits_alone(sandbox, progress, target, threads or host.default_threads(), engines.discover())
+    with device_lock(target, CACHE / "locks", wait_s, progress.say):
+        found = standards.limits_alone(sandbox, progress, target, threads or host.default_threads(), engines.discover())
     progress.end()
-    for lock in held:
-        lock.close()
     click.echo(json.dumps(found, indent=1) if form == "json" else tables.limits(found))
     return outcomes.EXIT_OK
 

@@ -56,12 +56,8 @@ class Rerun:
         self._differences += replay.model_differences(there, model)
         if self._differences and not self._anyway:
             return True
-        locks = device_lock(device, CACHE / "locks")
-        try:
+        with device_lock(device, CACHE / "locks"):
             return self._measure(directory, device, cell, model, with_quality, matrix)
-        finally:
-            for lock in locks:
-                lock.close()
 
     def conclusion(self, tolerance: float) -> dict[str, Any]:
         """See replay.conclusion."""

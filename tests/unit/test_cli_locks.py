@@ -8,8 +8,6 @@ from orchestrator.locks import device_lock
 
 @pytest.mark.parametrize("command", [("limits",), ("check", "dummy"), ("run", "--engines", "dummy")])
 def test_a_device_that_is_held_is_left_alone(call, command):
-    held = device_lock(devices.choose("cpu", None, lambda _: None), cli_host.CACHE / "locks")
-    code, out, said = call(*command, "--device", "cpu", "--isolation", "venv")
+    with device_lock(devices.choose("cpu", None, lambda _: None), cli_host.CACHE / "locks"):
+        code, out, said = call(*command, "--device", "cpu", "--isolation", "venv")
     assert (code, out) == (75, "") and "is in use by another run" in said[-1]
-    for lock in held:
-        lock.close()

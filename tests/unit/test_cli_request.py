@@ -24,7 +24,6 @@ def request_of(monkeypatch, call, tmp_path):
             raise Asked(self.request, cells)
 
     monkeypatch.setattr(running, "Run", Run)
-    monkeypatch.setattr(cli, "device_lock", lambda *_: [])  # a caught exception would keep it held
 
     def asked(*arguments, cells=False):
         with pytest.raises(Asked) as caught:
@@ -95,10 +94,9 @@ def test_a_resumed_run_keeps_its_seed(request_of, tmp_path):
 
 def test_a_second_run_on_the_device_is_told_to_wait(call, tmp_path, cpu):
     folder = checkpoint(tmp_path / "m")
-    held = cli.device_lock(cpu, tmp_path / "cache" / "locks")
-    code, _, lines = call("--engines", "dummy", "--isolation", "venv", "--model", folder)
+    with cli.device_lock(cpu, tmp_path / "cache" / "locks"):
+        code, _, lines = call("--engines", "dummy", "--isolation", "venv", "--model", folder)
     assert code == 75
     assert "is in use by another run" in lines[-1]
     assert lines[-1].endswith("wait for it to end")
-    held[0].close()
     assert not (tmp_path / "results").exists()
