@@ -8,6 +8,9 @@ NO_SPACE = "no space left on device"  # as every libc says it
 class UserError(Exception):
     """Bad input. The message is one clear line: what, where, what to do. The command ends with exit code 2."""
 
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.splitlines()))  # what it quotes, a name from a file, may hold several
+
 
 class CellError(Exception):
     """One cell cannot be measured; the others go on. `outcome` is a word of `outcomes.OUTCOMES`."""

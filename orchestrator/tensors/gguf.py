@@ -132,8 +132,9 @@ def _row(file: Binary) -> tuple[Tensor, int]:
     if kind not in TYPES:
         raise Unreadable(file.path, f"stores {name!r} in the unknown type {kind}")
     dtype, weights, size = TYPES[kind]
-    if (shape[0] if shape else 1) % weights:
-        raise Unreadable(file.path, f"stores {name!r} as {dtype}, whose blocks do not divide its rows of {shape[0]}")
+    row = shape[0] if shape else 1
+    if row % weights:
+        raise Unreadable(file.path, f"stores {name!r} as {dtype}, whose blocks do not divide its rows of {row}")
     # GGUF has the row length first.
     return Tensor(name, shape[::-1], dtype, prod(shape) // weights * size, file.path.name), offset
 

@@ -76,6 +76,10 @@ MISTAKES = {
     "a number": (source("{path: 4}"), "ready.gguf-q4_0.path: expected text, not 4"),
     "nowhere": (source("{path: gone.gguf}"), "ready.gguf-q4_0.path: "),
     "no GGUF": (source("{path: entry.yaml}"), "ready.gguf-q4_0.path: "),
+    "a name of two lines": (
+        source('{hub: org/m@v1, file: "two\\nlines"}'),
+        "ready.gguf-q4_0.file: expected the name of one *.gguf file of org/m@v1, not two lines",
+    ),
     "file of a path": (source("{path: ., file: a.gguf}"), "ready.gguf-q4_0.file: belongs to hub"),
     "no revision": (source("{hub: a/b, file: c.gguf}"), "ready.gguf-q4_0.hub: 'a/b' is not of the form ORG/NAME@REV"),
     "no file": (source("{hub: a/b@c}"), "ready.gguf-q4_0.file: expected the name of one *.gguf file of a/b@c"),

@@ -221,6 +221,7 @@ def strings(count: int) -> bytes:
         ({"table": [EMBEDDED, EMBEDDED]}, "twice"),
         ({"table": [("a", (1,) * 5, F32)]}, "dimensions"),
         ({"table": [("a", (4, 33), Q8_0)]}, "do not divide"),
+        ({"table": [("a", (), Q8_0)]}, "do not divide its rows of 1"),
         ({"data": False}, "is truncated"),
     ],
 )
