@@ -17,6 +17,7 @@ from orchestrator.suggest import unknown
 
 PRECISIONS = ("float32", "bfloat16", "float16", "float8", "int8", "int4")
 STATES = ("supported", "caveat", "planned", "unsupported")
+WRONG = "wrong"  # of a model architecture: it runs, and what it computes is not what the model computes
 DEVICES = ("cpu", "cuda", "rocm", "metal")
 VERIFIED = r"\d{4}-\d\d-\d\d, .+, [\w./-]+"  # when, on what, and where the results are
 RUNNABLE = ("supported", "caveat")
@@ -29,6 +30,7 @@ class Support:
     state: str
     note: str | None = None
     link: str | None = None
+    beyond: str | None = None  # the key of config.json with the number of tokens up to which it is not wrong
 
     @property
     def runs(self) -> bool:
@@ -264,7 +266,7 @@ def read(path: Path) -> Engine:
         },
         devices=devices,
         variants=variants,
-        architectures={key: _support(reader, node, f"architectures.{key}") for key, node in architectures.items()},
+        architectures={key: _architecture(reader, node, f"architectures.{key}") for key, node in architectures.items()},
         **{"test_only": False, **flags_of_folder},
         **text,
     )
@@ -278,11 +280,25 @@ def _support(reader: _Reader, node: yaml.Node, key: str) -> Support:
     return _support_of(reader, node, found, key)
 
 
-def _support_of(reader: _Reader, node: yaml.Node, found: dict[str, yaml.Node], key: str) -> Support:
-    state = reader.value(found["state"], f"{key}.state", str, choices=STATES)
+def _architecture(reader: _Reader, node: yaml.Node, key: str) -> Support:
+    """As `_support`, with one state more, `wrong`, which may say `beyond` how many tokens."""
+    if isinstance(node, yaml.ScalarNode):
+        return _support(reader, node, key)
+    found = reader.section(node, key, ("state",), ("note", "link", "beyond"))
+    support = _support_of(reader, node, found, key, (*STATES, WRONG))
+    if support.beyond and support.state != WRONG:
+        raise reader.fail(found["beyond"], f"{key}.beyond", f"no such key where the state is not {WRONG!r}")
+    return support
+
+
+def _support_of(
+    reader: _Reader, node: yaml.Node, found: dict[str, yaml.Node], key: str, states: tuple[str, ...] = STATES
+) -> Support:  # fmt: skip
+    state = reader.value(found["state"], f"{key}.state", str, choices=states)
     if state != "supported" and "note" not in found:
         raise reader.fail(node, f"{key}.note", f"the reason, since the state is {state!r}")
-    texts = {name: reader.value(found[name], f"{key}.{name}", str) for name in ("note", "link") if name in found}
+    names = ("note", "link", "beyond")
+    texts = {name: reader.value(found[name], f"{key}.{name}", str) for name in names if name in found}
     return Support(state, **texts)
 
 

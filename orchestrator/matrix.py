@@ -13,12 +13,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.engines import DEVICES, PRECISIONS, Engine, Support
+from orchestrator.engines import DEVICES, PRECISIONS, WRONG, Engine, Support
 from orchestrator.markdown import table
 from orchestrator.models import shapes
 from orchestrator.terminal import WIDTH, console, plain
 
-SIGNS = {"supported": "yes", "caveat": "yes, see note", "planned": "planned", "unsupported": "no"}
+SIGNS = {"supported": "yes", "caveat": "yes, see note", "planned": "planned", "unsupported": "no", WRONG: "wrong"}
 LEGEND = (
     "A cell names the variants that run; `no`, `planned` and footnotes say why the others do not. Verified: when it "
     "was run on this kind of device, on what, and where the results are."

@@ -6,10 +6,11 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
 
-from orchestrator.engines import PRECISIONS, Engine, Support, Variant
+from orchestrator.engines import PRECISIONS, WRONG, Engine, Support, Variant
 from orchestrator.errors import UserError
 from orchestrator.models.shapes import architecture_of, incomplete
 from orchestrator.suggest import unknown
+from orchestrator.untrusted import is_count
 from orchestrator.weights import indivisible
 
 
@@ -138,7 +139,7 @@ def unsupported(
     if not support.runs:
         return support
     architecture = cell.engine.architectures.get(architecture_of(config))
-    if architecture and not architecture.runs:
+    if architecture and not architecture.runs and not _right_so_far(architecture, cell.shape, config):
         return architecture
     if cell.shape.batch_size > 1 and not cell.engine.capabilities["batch"]:
         return Support("unsupported", f"{cell.engine.title} runs batch size 1 only")
@@ -154,7 +155,15 @@ def unsupported(
 def caveat(cell: Cell, config: dict) -> Support | None:
     """What a reader has to know of this engine with this model's architecture; None where there is nothing."""
     found = cell.engine.architectures.get(architecture_of(config))
-    return found if found and found.state == "caveat" else None
+    return found if found and found.state in ("caveat", WRONG) else None
+
+
+def _right_so_far(architecture: Support, shape: Shape, config: dict) -> bool:
+    """Is what the engine gets wrong with this architecture out of this shape's reach, or not in this model at all?"""
+    if architecture.state != WRONG or not architecture.beyond:
+        return False
+    limit = config.get(architecture.beyond)
+    return limit is None or (is_count(limit) and shape.prompt_tokens + shape.new_tokens <= limit)
 
 
 def _misfit(variant: Variant, config: dict) -> str | None:

@@ -9,7 +9,7 @@ from orchestrator import plan
 from orchestrator.conformance.finding import Finding
 from orchestrator.conformance.launching import LENGTHS, NEW_TOKENS, QUANTISED_KL, Launching, prompts_for
 from orchestrator.devices import Device
-from orchestrator.engines import PRECISIONS, Engine, Variant
+from orchestrator.engines import PRECISIONS, WRONG, Engine, Variant
 from orchestrator.errors import CellError
 from orchestrator.models import resolve, shapes
 from orchestrator.progress import Progress
@@ -53,7 +53,7 @@ def _one(
     device = launching.device
     cell = plan.Cell(engine, variant, shape)
     lacking = plan.unsupported(cell, device.kind, launching.model.config, device.detail.get("gpus", ()))
-    if lacking:
+    if lacking and lacking.state != WRONG:  # which is what is examined here
         return Finding(label, None, f"{lacking.state}: {lacking.note}")
     if isinstance(refer, str):
         return Finding(label, None, f"not checked: {refer}")

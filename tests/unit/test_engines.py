@@ -86,6 +86,11 @@ MISTAKES = {
         "variants:\n", "architectures:\n  gemma: {state: unsupported}\nvariants:\n", 10,
         "architectures.gemma.note: expected the reason",
     ),
+    "beyond what is right": (
+        "variants:\n", "architectures:\n  gemma: {state: caveat, note: n, beyond: k}\nvariants:\n", 10,
+        "architectures.gemma.beyond: expected no such key where the state is not 'wrong'",
+    ),
+    "a device that is wrong": ("state: supported", "state: wrong, note: n", 8, "devices.cpu.state: expected one of"),
     "flag missing": ("streams: true, ", "", 6, "capabilities.streams: expected this key, which is missing"),
     "unknown device": ("  cpu: {base", "  gpu: {base", 8, "devices.gpu: expected one of cpu, cuda, rocm, metal"),
     "unknown device, block": (

@@ -152,6 +152,28 @@ def test_an_architecture_that_the_folder_rules_out_is_unsupported_before_anythin
     assert plan.unsupported(one, "cpu", {"model_type": "llama"}) is None
 
 
+WRONG = {"gemma": Support("wrong", "no window", beyond="sliding_window"), "phi3": Support("wrong", "no scale")}
+
+
+@pytest.mark.parametrize(
+    ("config", "measured"),
+    [
+        ({"model_type": "gemma", "sliding_window": 16}, True),
+        ({"model_type": "gemma", "sliding_window": 15}, False),
+        ({"model_type": "gemma", "sliding_window": None}, True),
+        ({"model_type": "gemma"}, True),
+        ({"model_type": "gemma", "sliding_window": "long"}, False),
+        ({"model_type": "phi3", "sliding_window": 16}, False),
+    ],
+)
+def test_what_an_engine_computes_wrongly_is_not_measured(config, measured):
+    made = engine(architectures=WRONG)
+    one = plan.Cell(made, next(iter(made.variants.values())), plan.Shape(1, 8, 8))
+    told = plan.unsupported(one, "cpu", config)
+    assert told is (None if measured else WRONG[config["model_type"]])
+    assert plan.caveat(one, config) is WRONG[config["model_type"]]
+
+
 # -- what a model's own numbers rule out -------------------------------------------------------------------------------
 
 

@@ -55,13 +55,13 @@ def test_the_matrix_tells_what_was_verified_from_what_was_not(verified, cell, no
 def test_architectures_are_shown_as_the_folder_states_them():
     told = {
         "llama": Support("supported"), "gemma": Support("unsupported", "no scaled embeddings", "https://example.org"),
-        "mistral": Support("caveat", "no window"),
+        "mistral": Support("caveat", "no window"), "phi3": Support("wrong", "no scale"),
     }  # fmt: skip
     data, notes = matrix.architectures([engine(architectures=told)])
     row = data.iloc[0].to_dict()
     assert (row["llama"], row["mistral"], row["gemma"]) == ("yes", "yes, see note [1]", "no [2]")
-    assert row["qwen2"] == "not checked"
-    assert notes == ["no window", "no scaled embeddings (https://example.org)"]
+    assert (row["phi3"], row["qwen2"]) == ("wrong [3]", "not checked")
+    assert notes == ["no window", "no scaled embeddings (https://example.org)", "no scale"]
 
 
 def test_architectures_are_named_as_models_name_them():
