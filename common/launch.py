@@ -148,10 +148,15 @@ class _Iterations:
         self.first_generate_s: float | None = None
 
     def warm_up(self) -> dict[str, Any]:
-        """At least `min` iterations, then until the last three are steady, at most `max`."""
+        """At least `min` iterations, then until the last three are steady, at most `max`.
+
+        After `max_s` seconds none beyond `min` is begun: large models on a CPU would warm up for a quarter of an hour.
+        """
         rule = self._job["warmup"]
         durations: list[float] = []
         while len(durations) < rule["max"]:
+            if len(durations) >= rule["min"] and sum(durations) >= rule.get("max_s", math.inf):
+                break
             durations.append(self.next("warmup"))
             if len(durations) >= rule["min"] and is_steady(durations, rule["span"]):
                 return {"iterations": len(durations), "steady": True}

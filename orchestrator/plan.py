@@ -31,7 +31,7 @@ PROFILES = {
     "publish": Profile("publish", 10, 5, True),
 }
 UNQUANTISED = ("float32", "bfloat16", "float16")
-WARMUP = {"min": 3, "max": 10, "span": 0.05}
+WARMUP = {"min": 3, "max": 10, "span": 0.05, "max_s": 20}
 
 
 @dataclass(frozen=True)

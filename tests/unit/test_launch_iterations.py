@@ -47,6 +47,15 @@ def test_the_warm_up_rule(tmp_path, monkeypatch, durations, iterations, steady, 
     assert result["samples"] == iterations + repetitions
 
 
+@pytest.mark.parametrize(("seconds", "iterations"), [(0.1, 3), (1.4, 3), (1.6, 4), (100, 10)])
+def test_the_longest_time_that_a_warm_up_takes(tmp_path, monkeypatch, seconds, iterations):
+    engine = type("Told", (Scripted,), {"durations": (400, 500, 600, 700, 800, 900, 1000, 1100, 1200, 1300)})
+    monkeypatch.setattr("common.timing.time.monotonic_ns", lambda: engine.now)
+    rule = {"min": 3, "max": 10, "span": 0.05, "max_s": seconds}
+    _, result, _ = run(make(warmup=rule, shape=(1, 4, 4)), tmp_path, engine)
+    assert result["warmup"] == {"iterations": iterations, "steady": False}
+
+
 def test_the_least_number_of_warm_up_iterations(tmp_path):
     _, result, _ = run(make(warmup={"min": 5, "max": 10, "span": 1e9}), tmp_path)
     assert result["warmup"] == {"iterations": 5, "steady": True}

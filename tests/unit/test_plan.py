@@ -141,7 +141,7 @@ def test_nobody_is_always_first(many):
 def test_the_profiles_are_those_of_the_design():
     sizes = {name: (each.launches, each.repetitions, each.is_measurement) for name, each in plan.PROFILES.items()}
     assert sizes == {"quick": (1, 3, False), "standard": (5, 5, True), "publish": (10, 5, True)}
-    assert plan.WARMUP == {"min": 3, "max": 10, "span": 0.05}
+    assert plan.WARMUP == {"min": 3, "max": 10, "span": 0.05, "max_s": 20}
 
 
 def test_an_architecture_that_the_folder_rules_out_is_unsupported_before_anything_is_built():
