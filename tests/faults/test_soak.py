@@ -8,9 +8,7 @@ import os
 import random
 import signal
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 from statistics import median
 
 import psutil
@@ -30,7 +28,10 @@ STEP_MS = 5
 LIMITS = ("--hang-timeout", "3", "--launches", "1", "--seed", str(SEED), "--no-quality")
 
 
-def test_nothing_is_lost_and_nothing_is_left(checkout):
+def test_nothing_is_lost_and_nothing_is_left(checkout, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"  # of its own: others, too, leave things in the machine's
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     rng, count = random.Random(SEED), int(os.environ.get("BENCH_SOAK", COUNTS[checkout.isolation]))
     faults = {f"v{number:03}": _fault(rng) for number in range(count)}
     settings = {name: {"step_ms": STEP_MS, **({"fault": fault} if fault else {})} for name, fault in faults.items()}
@@ -38,7 +39,7 @@ def test_nothing_is_lost_and_nothing_is_left(checkout):
     checkout.engine("calm", {"one": {"settings": {"step_ms": STEP_MS}}})
     checkout.build("faulty", "calm", "dummy")
     _, calm, without = checkout.measure("--engines", "calm", "--no-quality", "--launches", "5", *SMALL)
-    before = _around(checkout)
+    before = _around(checkout, temporary)
     arguments = ("--engines", "faulty", *LIMITS)
     process, out = checkout.start_run(*arguments, streams=subprocess.DEVNULL)
     for number, how in ((count // 8, signal.SIGKILL), (count // 4, signal.SIGTERM)):
@@ -72,7 +73,7 @@ def test_nothing_is_lost_and_nothing_is_left(checkout):
     deadline = time.monotonic() + 30
     while checkout.left() and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert checkout.left() == [] and _around(checkout) == before
+    assert checkout.left() == [] and _around(checkout, temporary) == before
     begin, end = (sizes[: len(sizes) // 4], sizes[-len(sizes) // 4 :])
     assert max(handles for _, handles in end) <= max(handles for _, handles in begin) + 2
     grown = median(memory for memory, _ in end) - median(memory for memory, _ in begin)
@@ -89,10 +90,10 @@ def _fault(rng):
     return fault if fault not in HANGS or rng.random() < 0.4 else None
 
 
-def _around(checkout):
-    """Names of what lies in the temporary folder and of what is locked, both but for the test's own."""
-    temporary = {path.name for path in Path(tempfile.gettempdir()).iterdir() if "pytest" not in path.name}
-    return temporary, {path.name for path in (checkout.cache / "artefacts").glob(".*") if path.suffix != ".lock"}
+def _around(checkout, temporary):
+    """Names of what lies in the temporary folder, and of what is half done in the cache."""
+    names = {path.name for path in temporary.iterdir()}
+    return names, {path.name for path in (checkout.cache / "artefacts").glob(".*") if path.suffix != ".lock"}
 
 
 def _launches(out):
