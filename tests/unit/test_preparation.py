@@ -30,6 +30,19 @@ def test_what_shares_software_is_built_once_and_then_found(tmp_path):
     assert sorted(began) == ["alpha", "other", "zeta"]
 
 
+def test_the_longest_list_of_packages_is_begun_first(tmp_path, monkeypatch):
+    monkeypatch.setattr("orchestrator.preparation.WORKERS", 1)
+    made, began = [], []
+    for name, lines in (("few", 2), ("none", None), ("many", 9)):
+        lock = tmp_path / f"bench_{name}" / "requirements" / "cpu.txt"
+        lock.parent.mkdir(parents=True)
+        if lines:
+            lock.write_text("package==1\n" * lines)
+        made.append((engine(name, folder=lock.parents[1]), "cpu"))
+    prepare_all(SimpleNamespace(prepare=lambda each, kind: began.append(each.name)), made)
+    assert began == ["many", "few", "none"]
+
+
 def test_a_failure_ends_neither_the_others_nor_what_builds_on_it(tmp_path):
     first = engine("zeta", folder=tmp_path / "bench_zeta")
     second = engine("alpha", folder=tmp_path / "bench_alpha", builds_on=first.folder)
