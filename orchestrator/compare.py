@@ -52,6 +52,9 @@ def compare(directories: list[Path], question: Question, barred: set[str] = froz
     ignoring = _ignoring(question)
     found = pairs(before, after, ignoring)
     if not any(pair.before and pair.after for pair in found):
+        trouble = next((pair.trouble for pair in found if pair.trouble), None)
+        if trouble:
+            raise UserError(f"nothing to compare: {trouble} as ENGINE:VARIANT@VERSION, or name two directories")
         raise UserError(
             f"nothing to compare: no engine and variant stands in both ({_names(before)} before, {_names(after)} "
             "after); --before and --after ENGINE[:VARIANT] compare rows of different names"

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-from tabulate import tabulate
 
 from orchestrator import markdown, stats
 from orchestrator.compare import CANNOT_TELL, NO_ANCHOR, TOO_WIDE, UNANCHORED
 from orchestrator.quantities import QUANTITIES, Quantity
+from orchestrator.terminal import WIDTH, grid
 from orchestrator.texts import NOTES, one_line
 
-WIDTH = 100
 QUICK = "warning: a quick profile is not a measurement: compare runs of --profile standard or publish"
 REMEDIES = {
     NO_ANCHOR: "no anchor: the runs were made at different times and no engine of the same software stands in both "
@@ -34,9 +33,7 @@ def render(found: dict[str, Any]) -> str:
     ]
     for title, rows in _by_title(found["rows"]).items():
         heads, lines = _lines(rows, quantity, lambda text: one_line(text, 100))
-        widths = [26, 10, 10, 22, 22, 20] if len(heads) == 6 else [34, 10, 10, 22, 30]
-        table = tabulate(lines, heads, disable_numparse=True, maxcolwidths=widths)
-        parts.append(f"{one_line(title, 90)}\n{table}")
+        parts.append(f"{one_line(title, 90)}\n{grid(heads, lines)}")
     parts.append("\n".join(_remarks(found, quantity)))
     return "\n\n".join(_wrapped(part) for part in parts if part)
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from tabulate import LATEX_ESCAPE_RULES, tabulate
+from tabulate import LATEX_ESCAPE_RULES
 
 from orchestrator import history, markdown, matrix, spreadsheet, tables, tables_relative, texts
 from orchestrator.engines import DEVICES, Engine
 from orchestrator.errors import UserError
 from orchestrator.suggest import unknown
+from orchestrator.terminal import grid
 from orchestrator.texts import Row
 
 LONG = 40  # lines, beyond which a LaTeX table may break over pages
@@ -116,7 +117,8 @@ def as_table(found: list[Table]) -> str:
     """For a terminal."""
     parts = []
     for table in found:
-        body = tabulate(table.frame.map(_visible), headers="keys", showindex=False, disable_numparse=True)
+        cells = table.frame.map(_visible)
+        body = grid(list(cells.columns), cells.to_numpy().tolist())
         parts.append("\n".join([f"{table.title}: {_visible(table.about)}", body, *map(_visible, _noted(table))]))
     return "\n\n".join(parts) + "\n"
 

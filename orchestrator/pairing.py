@@ -17,7 +17,7 @@ MATCH = (
 )  # fmt: skip
 # These are compared, and their differences said: they may be the very change that is looked for.
 REPORTED = ("engine_version", "settings", "machine", "device_name", "isolation", "threads")
-FINER = ("machine", "isolation")  # tells apart several rows that match, as merged results have them
+FINER = ("source", "machine", "isolation")  # tells apart several rows that match, as merged results have them
 RUN = ("given", "source", "machine", "device")  # one run on one machine
 
 
@@ -132,7 +132,7 @@ def _differing(one: Row, other: Row, keys: list[str]) -> tuple[str, ...]:
 
 
 def _finest(rows: list[Row], like: Row) -> list[Row]:
-    """Of several rows those that agree with `like` in machine and isolation too, if there are any."""
+    """Of several rows those that agree with `like` in run, machine and isolation too, if there are any."""
     for key in FINER:
         closer = [row for row in rows if row.get(key) == like.get(key)]
         rows = closer if len(rows) > 1 and closer else rows

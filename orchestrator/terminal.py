@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
+from tabulate import MIN_PADDING, tabulate  # the spaces that it leaves after a head
 
 WIDTH = 100  # columns of what is printed as data, also where the terminal is wider or there is none
 # CSI, OSC and the other strings of ECMA-48, with their 7-bit and 8-bit beginnings; then every two-byte escape.
@@ -21,6 +23,8 @@ _ESCAPES = re.compile(
 )
 # What is left of C0 and C1, and the marks that turn the direction of writing; tab and newline stay.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_INTERVAL = re.compile(r"\[[^\[\]]*\]")
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def plain(text: object) -> str:
@@ -50,6 +54,27 @@ def console(stream: TextIO | None = None, env: Mapping[str, str] | None = None, 
         highlight=False, color_system="standard" if able else None, legacy_windows=False,
         _environ=env,
     )  # fmt: skip
+
+
+def grid(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table of at most WIDTH columns, the widest wrapped, as far as the longest words and intervals allow."""
+    lines = [
+        [_INTERVAL.sub(lambda found: found[0].replace(" ", _NO_BREAK), str(cell)) for cell in line] for line in lines
+    ]
+    widths, least = [], []
+    for number, head in enumerate(heads):
+        cells = [line[number] for line in lines]
+        whole = [len(part) for cell in cells for part in cell.split("\n")]
+        words = [len(word) for cell in cells for word in re.split("[ \n]", cell)]
+        widths.append(max([len(head) + MIN_PADDING, *whole]))
+        least.append(max([max(map(len, head.split()), default=0) + MIN_PADDING, *words]))
+    while sum(widths) + 2 * (len(widths) - 1) > WIDTH:
+        wider = [number for number, width in enumerate(widths) if width > least[number]]
+        if not wider:
+            break
+        widths[max(wider, key=widths.__getitem__)] -= 1
+    folded = [textwrap.fill(head, width - MIN_PADDING) for head, width in zip(heads, widths, strict=True)]
+    return tabulate(lines, folded, disable_numparse=True, maxcolwidths=widths).replace(_NO_BREAK, " ")
 
 
 def text(content: object, style: str = "") -> Text:

@@ -384,6 +384,15 @@ def test_nothing_in_common(call, tmp_path):
     )
 
 
+def test_several_that_match_are_named_as_the_reason(call, tmp_path):
+    twice = [row("alpha", engine_version="1"), row("alpha", engine_version="2")]
+    one, two = directory(tmp_path / "a", twice), directory(tmp_path / "b", [row("alpha", engine_version="3")])
+    line = complaint(call("compare", one, two))
+    assert line.startswith(
+        "nothing to compare: 2 rows match: name one with --before and --after as ENGINE:VARIANT@VERSION"
+    )
+
+
 def test_help_has_examples(call):
     code, out, _ = call("compare", "--help")
     assert code == 0

@@ -82,6 +82,15 @@ def test_merged_rows_are_told_apart_by_their_machine():
     assert [(each.before["machine"], each.after["machine"]) for each in found] == [("m2", "m2"), ("m1", "m1")]
 
 
+def test_two_engines_of_several_runs_are_paired_run_by_run():
+    before = [row("alpha", source="monday"), row("alpha", source="tuesday")]
+    after = [row("beta", source="tuesday"), row("beta", source="monday")]
+    found = pairing.pairs(before, after, ignoring=("engine",))
+    assert [(each.before["source"], each.after["source"]) for each in found] == [
+        ("tuesday", "tuesday"), ("monday", "monday"),
+    ]  # fmt: skip
+
+
 def test_a_machine_of_a_new_name_still_matches():
     (pair,) = pairing.pairs([row(machine="runner-1")], [row(machine="runner-2")])
     assert pair.comparable
