@@ -1,7 +1,8 @@
 """A contender with known delays and faults: it tests the suite, it measures nothing.
 
 settings: first_ms and step_ms (delays before the first and each later token), fault (see FAULTS), fault_after (steps),
-look_around (say what this process can reach), log_bytes (of noise in the log; log_line: without an end of line).
+forged (of FORGED, or link, pipe, huge), look_around (say what this process can reach), log_bytes (of noise in the log;
+log_line: without an end of line).
 Every token follows from the ids before it, so that any two runs agree: next = (31 * their sum + 7) mod vocabulary.
 """
 
@@ -22,7 +23,12 @@ FAULTS = (
     "raise_in_load", "raise_in_generate", "segfault", "abort", "exit_zero", "hang_in_load", "hang_in_generate",
     "hang_in_close", "ignore_sigterm", "spin", "too_few_tokens", "too_many_tokens", "wrong_batch", "eat_memory",
     "eat_memory_in_child", "leak", "lying_dtype", "lying_bytes", "leave_process", "leave_session", "fork_bomb",
+    "forge",
 )  # fmt: skip
+FORGED = {
+    "empty": "", "cut": '{"schema": 1, "outcome": "ok", "lo', "nan": '{"schema": 1, "outcome": "ok", "load_s": NaN}',
+    "other": '{"schema": 99, "outcome": "ok"}', "bare": '{"schema": 1, "outcome": "ok"}',
+}  # fmt: skip
 NOWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # addresses for documentation: nobody has them
 SPIN_S = 0.0015  # a sleep overshoots by 0.05 to 1 ms; the last stretch before a deadline is spent looking at the clock
 
@@ -96,6 +102,22 @@ def shout(count, ending):
         os.write(2, piece)
 
 
+def forge(kind):
+    """Leave a result.json that common/launch.py did not write, and end as if all were well."""
+    held = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    path = Path(next(each for each in held if each.endswith("/samples.jsonl"))).with_name("result.json")
+    if kind == "link":
+        path.symlink_to("/etc/passwd")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "huge":
+        path.touch()
+        os.truncate(path, 200 << 20)
+    else:
+        path.write_text(FORGED[kind])
+    os._exit(0)
+
+
 class Dummy(Engine):
     def load(self, job):
         self.settings = job["settings"]
@@ -165,6 +187,8 @@ class Dummy(Engine):
             os.abort()
         if self.fault == "exit_zero":
             os._exit(0)
+        if self.fault == "forge":
+            forge(self.settings["forged"])
         if self.fault == "eat_memory":
             eat_memory()
         if self.fault == "eat_memory_in_child":
