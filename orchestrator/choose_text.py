@@ -8,9 +8,9 @@ from typing import Any
 from tabulate import tabulate
 
 from orchestrator.quantities import QUANTITIES
+from orchestrator.terminal import WIDTH, grid
 from orchestrator.texts import one_line
 
-WIDTH = 100
 NAMED = 20  # rows that are listed where all rows of a fleet could be
 SIGNS = {"more": "at least", "less": "at most"}
 QUICK = "warning: the quick profile is not a measurement: use --profile standard for a choice to rely on"
@@ -127,13 +127,11 @@ def _pareto(answer: dict[str, Any]) -> str:
         lines.append(f"not an axis, since no row here knows it: {titles}")
     name = answer["pick"]["name"]
     rows = [
-        [("> " if row["name"] == name else "  ") + one_line(row["name"], 100),
+        [">" if row["name"] == name else "", one_line(row["name"], 100),
          *(_figure(row["values"], axis.key) for axis in axes)]
         for row in answer["pareto"]
     ]  # fmt: skip
-    heads = ["  row", *(axis.title for axis in axes)]
-    widths = [30, *([max(14, (WIDTH - 32) // len(axes) - 2)] * len(axes))]
-    table = tabulate(rows, heads, disable_numparse=True, maxcolwidths=widths, preserve_whitespace=True)
+    table = grid(["", "row", *(axis.title for axis in axes)], rows)
     after = [f"  dominated: {', '.join(one_line(each, 100) for each in answer['dominated'][:NAMED])}"]
     after = after if answer["dominated"] else []
     if len(answer["dominated"]) > NAMED:

@@ -73,7 +73,7 @@ def grid(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
         if not wider:
             break
         widths[max(wider, key=widths.__getitem__)] -= 1
-    folded = [textwrap.fill(head, width - MIN_PADDING) for head, width in zip(heads, widths, strict=True)]
+    folded = [textwrap.fill(head, max(1, width - MIN_PADDING)) for head, width in zip(heads, widths, strict=True)]
     return tabulate(lines, folded, disable_numparse=True, maxcolwidths=widths).replace(_NO_BREAK, " ")
 
 

@@ -35,3 +35,8 @@ def test_a_head_is_wrapped_with_its_column():
 
 def test_lines_within_a_cell_stay_lines():
     assert grid(["a", "b"], [["one\ntwo", "3"]]).splitlines()[2:] == ["one  3", "two"]
+
+
+def test_a_column_may_have_no_head_and_a_table_no_lines():
+    assert grid(["", "row"], [[">", "alpha"], ["", "beta"]]).splitlines()[2:] == [">   alpha", "    beta"]
+    assert grid(["row", "value"], []).startswith("row")
