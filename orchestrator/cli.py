@@ -171,7 +171,7 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
 def run_command(
     engine_names, device, gpus, model, artefacts, precisions, variants, profile, prompt, prompt_tokens, new_tokens,
     batch_sizes, launches, repetitions, threads, isolation, seed, timeout, hang_timeout, memory_limit, build_timeout,
-    out,     with_quality, wait_s, resume, form,
+    out, with_quality, wait_s, resume, form,
 ) -> int:  # fmt: skip
     """Build, convert, measure, merge and report (the default command).
 

@@ -32,7 +32,7 @@ def check_pins(root: Path) -> Finding:
             if entry.support.runs:
                 images |= {entry.base} - {None, "none"}
                 locks.add(engine.software / "requirements" / f"{kind}.txt")
-    found = [*unpinned(known)]
+    found = list(unpinned(known))
     if found:
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         remedy = "give images as NAME@sha256:... and packages as NAME==VERSION"

@@ -61,18 +61,24 @@ def grid(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     lines = [
         [_INTERVAL.sub(lambda found: found[0].replace(" ", _NO_BREAK), str(cell)) for cell in line] for line in lines
     ]
-    widths, least = [], []
+    widths, bodies, least = [], [], []
     for number, head in enumerate(heads):
         cells = [line[number] for line in lines]
-        whole = [len(part) for cell in cells for part in cell.split("\n")]
+        bodies.append(max([len(part) for cell in cells for part in cell.split("\n")], default=0))
         words = [len(word) for cell in cells for word in re.split("[ \n]", cell)]
-        widths.append(max([len(head) + MIN_PADDING, *whole]))
+        widths.append(max(len(head) + MIN_PADDING, bodies[-1]))
         least.append(max([max(map(len, head.split()), default=0) + MIN_PADDING, *words]))
+
+    # A head that is wider than all below it comes first: to wrap it lengthens the table by one line. What is wrapped
+    # already is narrowed by some more before another column is wrapped, too.
+    def cheap(number: int) -> tuple[bool, int]:
+        return widths[number] > bodies[number], widths[number] + 4 * (widths[number] < bodies[number])
+
     while sum(widths) + 2 * (len(widths) - 1) > WIDTH:
         wider = [number for number, width in enumerate(widths) if width > least[number]]
         if not wider:
             break
-        widths[max(wider, key=widths.__getitem__)] -= 1
+        widths[max(wider, key=cheap)] -= 1
     folded = [textwrap.fill(head, max(1, width - MIN_PADDING)) for head, width in zip(heads, widths, strict=True)]
     return tabulate(lines, folded, disable_numparse=True, maxcolwidths=widths).replace(_NO_BREAK, " ")
 
