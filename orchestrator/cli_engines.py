@@ -63,6 +63,10 @@ def _as_json(engine: engines.Engine) -> dict[str, Any]:
     return {
         "name": engine.name, "title": engine.title, "version": engine.version, "homepage": engine.homepage,
         "licence": engine.licence, "test_only": engine.test_only, "capabilities": engine.capabilities,
+        "devices": {
+            kind: {"state": entry.support.state, "version": engine.version_on(kind), "verified": entry.verified}
+            for kind, entry in engine.devices.items()
+        },
         "variants": {
             variant.name: {
                 "precision": variant.precision, "scheme": variant.scheme, "default": variant.default,

@@ -46,6 +46,7 @@ class DeviceEntry:
     native: bool = False
     verified: str | bool = True  # when, on what, and where the results are; False: nobody has run it there
     extra_index_url: str | None = None
+    version: str | None = None  # the engine's version there, where it is not the one that the others have
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ class Engine:
     def software(self) -> Path:
         """The folder with requirements/ and build.sh."""
         return self.builds_on or self.folder
+
+    def version_on(self, kind: str) -> str:
+        """The engine's version on a device kind."""
+        entry = self.devices.get(kind)
+        return (entry.version if entry else None) or self.version
 
     def support(self, variant: Variant, kind: str) -> Support:
         """The support of `variant` on a device kind; the device's word comes first, and its caveat is everyone's."""
@@ -304,19 +310,18 @@ def _support_of(
 
 def _device(reader: _Reader, node: yaml.Node, kind: str) -> DeviceEntry:
     key = f"devices.{kind}"
-    found = reader.section(node, key, ("state",), ("base", "note", "link", "native", "verified", "extra_index_url"))
+    texts = ("base", "extra_index_url", "version")
+    found = reader.section(node, key, ("state",), (*texts, "note", "link", "native", "verified"))
     support = _support_of(reader, node, found, key)
     if support.runs and kind != "metal" and "base" not in found:
         raise reader.fail(node, f"{key}.base", "the image that this engine's own is built on")
-    texts = {
-        name: reader.value(found[name], f"{key}.{name}", str) for name in ("base", "extra_index_url") if name in found
-    }
+    values = {name: reader.value(found[name], f"{key}.{name}", str) for name in texts if name in found}
     flags = {"native": reader.value(found["native"], f"{key}.native", bool)} if "native" in found else {}
     if "verified" in found:
         flags["verified"] = reader.value(found["verified"], f"{key}.verified", (str, bool))
         if not (flags["verified"] is False or re.fullmatch(VERIFIED, str(flags["verified"]))):
             raise reader.fail(found["verified"], f"{key}.verified", "false, or text: <date>, <hardware>, <result file>")
-    return DeviceEntry(support, **texts, **flags)
+    return DeviceEntry(support, **values, **flags)
 
 
 def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, DeviceEntry]) -> Variant:

@@ -17,7 +17,6 @@ import tarfile
 import tempfile
 import threading
 import time
-import urllib.request
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from urllib3.exceptions import ReadTimeoutError
 
 from orchestrator.engines import Engine
 from orchestrator.errors import CellError, disk_full_or
+from orchestrator.package_index import further_indexes
 from orchestrator.paths import CACHE, ROOT
 from orchestrator.progress import Progress, duration
 from orchestrator.sandbox import BUILD_S
@@ -75,7 +75,7 @@ class Images:
         arguments = {"BASE_IMAGE": base, "DEVICE": kind}
         if entry.native:
             arguments["NATIVE_CPU"] = cpu_features  # compiled for this CPU: another CPU needs another image
-        extra = self._extra_index(entry.extra_index_url)
+        extra = further_indexes(engine, kind, self._site, self._progress.say)
         if extra:
             arguments["PIP_EXTRA_INDEX_URL"] = extra
         files = context_files(self._root, *engine.folders)
@@ -179,17 +179,6 @@ class Images:
         return folder
 
     # -- helpers -----------------------------------------------------------------------------------------------------
-
-    def _extra_index(self, url: str | None) -> str | None:
-        """`url` if it answers and no wheelhouse is given; an unreachable index would cost minutes of retries."""
-        if not url or self._site.wheelhouse:
-            return None
-        try:
-            with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):
-                return url
-        except OSError as error:
-            self._progress.say(f"package index {url} is not reachable ({error}): pip takes its default index's builds")
-            return None
 
     def _image_id(self, reference: str) -> str | None:
         try:

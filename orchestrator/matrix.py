@@ -48,7 +48,7 @@ def frame(engines: list[Engine], device: str) -> tuple[pd.DataFrame, list[str]]:
     """Engine x precision for one kind of device, and the footnotes."""
     notes, lines = _Notes(), []
     for engine in engines:
-        cells = [engine.title, engine.version, _verified(engine, device, notes)]
+        cells = [engine.title, engine.version_on(device), _verified(engine, device, notes)]
         for precision in PRECISIONS:
             found = [variant for variant in engine.variants.values() if variant.precision == precision]
             parts = []
@@ -97,7 +97,7 @@ def render(
     for engine, line, when in zip(engines, data.itertuples(index=False), verified, strict=True):
         mark = re.search(r" (\[\d+\])$", when)
         name = Text(engine.name, style="bold").append(f" {mark[1]}" if mark else "", style="yellow")
-        name.append(f"\n{plain(engine.title)} {plain(engine.version)}", style="dim")
+        name.append(f"\n{plain(engine.title)} {plain(engine.version_on(device))}", style="dim")
         shown.add_row(name, *(_styled(cell) for cell in line[2:]))
     screen = console(stream, env)
     with screen.capture() as printed:

@@ -60,7 +60,7 @@ def described(request: Request, cells: list[plan.Cell], isolation: str) -> dict[
         "cells": [
             {
                 "label": cell.label, "engine": cell.engine.name, "title": cell.engine.title,
-                "declared_version": cell.engine.version, "variant": cell.variant.name,
+                "declared_version": cell.engine.version_on(request.device.kind), "variant": cell.variant.name,
                 "precision": cell.variant.precision, "scheme": cell.variant.scheme,
                 "settings": cell.variant.settings, **asdict(cell.shape), **_caveat(cell, request.device.kind),
             }

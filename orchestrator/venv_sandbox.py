@@ -27,6 +27,7 @@ from orchestrator.errors import CellError, disk_full_or
 from orchestrator.images import LOG_LINES, content_hash, context_files
 from orchestrator.interruption import uninterrupted
 from orchestrator.lease import Lease, sweep
+from orchestrator.package_index import further_indexes
 from orchestrator.paths import CACHE, ROOT
 from orchestrator.progress import Progress, duration
 from orchestrator.sandbox import BUILD_S, Ended, Task, family, how_it_ended, supervised, write_job
@@ -88,13 +89,14 @@ class VenvSandbox:
         install = f"sh docker/install.sh {engine.software.name} {kind} {shlex.quote(str(path))}"
         content = content_hash(files, arguments, None)
         if not (path / ".complete").exists():
-            self._install(engine, name, path, install)
+            extra = further_indexes(engine, kind, self._site, self._progress.say)
+            self._install(engine, name, path, install, {"PIP_EXTRA_INDEX_URL": extra} if extra else {})
         return Environment(f"venv:{engine.name}-{kind}-{content}", content, path, (install,))
 
     def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> None:
         """Nothing can be recalled: an environment runs the code of the checkout as it is now."""
 
-    def _install(self, engine: Engine, name: str, path: Path, install: str) -> None:
+    def _install(self, engine: Engine, name: str, path: Path, install: str, extra: dict[str, str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (path.parent / f".{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -105,7 +107,7 @@ class VenvSandbox:
             lines: deque[str] = deque(maxlen=LOG_LINES)
             started = time.monotonic()
             mine = {key: value for key, value in os.environ.items() if not SECRET.search(key)}
-            environment = {**mine, **self._site.pip_environment()}
+            environment = {**mine, **self._site.pip_environment(), **extra}
             with subprocess.Popen(
                 shlex.split(install), cwd=self._root, env=environment, text=True, errors="replace",
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,

@@ -20,14 +20,15 @@ LINUX = "x86_64-manylinux_2_39"  # Ubuntu 24.04
 SETTINGS = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX", "PIP_FIND_LINKS": "UV_FIND_LINKS"}
 MACOS = "14.0"  # the oldest that torch's wheels are for
 WHEELLESS = re.compile(r"Because (\S+?)==\S+ has no usable wheels")
+ABSENT = re.compile(r"there is no version of (\S+?)==")
 UNREACHABLE = ("not found in the package registry", "was not found in", "Failed to fetch", "no usable wheels")
 
 
 def check_lock(engine: Engine, kind: str, environment: dict[str, str] | None = None) -> Finding:
     """One finding: the pins agree with each other, and none is missing. `environment` holds pip's settings.
 
-    What only a source distribution has is left out and named. Where an index cannot be read the question stays open:
-    passed None.
+    What only a source distribution has is left out and named, and so is what only the device's `extra_index_url` has.
+    Where an index cannot be read the question stays open: passed None.
     """
     check = f"{kind}: the lock resolves"
     python = python_of(engine.software, kind)
@@ -36,23 +37,25 @@ def check_lock(engine: Engine, kind: str, environment: dict[str, str] | None = N
     text = (engine.software / "requirements" / f"{kind}.txt").read_text(encoding="utf-8")
     # torch 2.9.1+cu130 stands on an index of its own; it needs what 2.9.1 needs, but for its CUDA libraries.
     lines = re.sub(r"(?m)^([^#\n]*==[^+\s]+)\+\S+", r"\1", text).splitlines()
-    pinned, unseen = _names(lines), []
+    pinned, unseen, other = _names(lines), [], engine.devices[kind].extra_index_url
+    if not pinned:
+        return Finding(check, None, "not checked: it pins nothing, so the base image must hold everything")
     settings = {SETTINGS[key]: value for key, value in (environment or {}).items() if key in SETTINGS}
     while True:
         resolved, told = _resolve(lines, python, kind, settings)
-        wheelless = WHEELLESS.search(told)
-        if resolved is not None or wheelless is None:
+        left_out = WHEELLESS.search(told) or (other and ABSENT.search(told))
+        if resolved is not None or not left_out:
             break
-        unseen.append(wheelless.group(1))
+        unseen.append(left_out.group(1))
         remaining = [line for line in lines if not _names([line]) & {normalised(unseen[-1])}]
         if remaining == lines:  # not a pin, but what a pin needs
             break
         lines = remaining
     if resolved is None:
         return Finding(check, None if any(word in told for word in UNREACHABLE) else False, told[:400])
-    missing, other = sorted(_names(resolved) - pinned), engine.devices[kind].extra_index_url
+    missing = sorted(_names(resolved) - pinned)
     detail = f"{len(pinned)} packages agree" + (
-        f"; without a wheel, so not seen: {', '.join(unseen)}" if unseen else ""
+        f"; without a wheel on the default index, so not seen: {', '.join(unseen)}" if unseen else ""
     )
     if missing and not other:
         return Finding(check, False, f"it lacks {', '.join(missing)}")

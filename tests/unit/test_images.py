@@ -1,6 +1,5 @@
 """Images are found or built; where no registry answers the Debian base is made here."""
 
-import io
 import os
 import tarfile
 from types import SimpleNamespace
@@ -163,20 +162,8 @@ def test_a_build_that_fails_ends_with_its_last_lines(checkout):
     assert (reason[1], reason[-1]) == ("line 60", "line 99")
 
 
-def test_an_index_is_used_only_if_it_answers_and_no_wheelhouse_is_there(checkout, monkeypatch, tmp_path):
-    def answer(request, timeout):
-        if "down" in request.full_url:
-            raise OSError("no route")
-        return io.BytesIO()
-
-    monkeypatch.setattr(images.urllib.request, "urlopen", answer)
+def test_the_engines_index_reaches_its_build(checkout, monkeypatch):
+    monkeypatch.setattr(images, "further_indexes", lambda made, kind, site, say: f"https://{made.name}.example/{kind}")
     daemon = Daemon(registry=[DEBIAN])
-    ensure(daemon, checkout, extra_index_url="https://up.example/whl")
-    assert daemon.built[-1][2]["PIP_EXTRA_INDEX_URL"] == "https://up.example/whl"
-    (checkout / "bench_alpha" / "bench.py").write_text("changed")
-    _, said = ensure(daemon, checkout, extra_index_url="https://down.example/whl")
-    assert "PIP_EXTRA_INDEX_URL" not in daemon.built[-1][2]
-    assert "https://down.example/whl is not reachable (no route)" in said.getvalue()
-    (tmp_path / "w").mkdir()
-    ensure(daemon, checkout, extra_index_url="https://up.example/whl", settings=Site(wheelhouse=str(tmp_path / "w")))
-    assert "PIP_EXTRA_INDEX_URL" not in daemon.built[-1][2]
+    ensure(daemon, checkout)
+    assert daemon.built[-1][2]["PIP_EXTRA_INDEX_URL"] == "https://alpha.example/cpu"

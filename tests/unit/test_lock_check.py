@@ -43,8 +43,10 @@ def check(tmp_path):
     ("fast==1.0+cu130\nslow==1.0 # why\ndeep==2.0\n", True, "3 packages agree"),
     ("fast==1.0\nslow==2.0\ndeep==2.0\n", False, "slow==2.0"),
     ("fast==1.0\nslow==1.0\n", False, "it lacks deep"),
-    ("fast==1.0\nslow==1.0\ndeep==2.0\nraw==1.0\n", True, "4 packages agree; without a wheel, so not seen: raw"),
+    ("fast==1.0\nslow==1.0\ndeep==2.0\nraw==1.0\n", True,
+     "4 packages agree; without a wheel on the default index, so not seen: raw"),
     ("elsewhere==1.0\n", None, "elsewhere"),
+    ("", None, "it pins nothing"),
 ])  # fmt: skip
 def test_a_lock_that_agrees_passes_and_the_culprit_of_one_that_does_not_is_named(
     check, monkeypatch, lock, passed, detail
@@ -57,6 +59,14 @@ def test_a_lock_that_agrees_passes_and_the_culprit_of_one_that_does_not_is_named
 def test_what_another_index_brings_is_not_missed(check, monkeypatch):
     found = check(monkeypatch, "fast==1.0\nslow==1.0\n", extra_index_url="https://index.example")
     assert (found.passed, found.detail) == (True, "2 packages agree; those of https://index.example not seen")
+
+
+def test_a_build_that_only_another_index_has_is_left_out_and_named(check, monkeypatch):
+    lock = "fast==1.0\nslow==1.0\ndeep==3.0\n"
+    assert check(monkeypatch, lock).passed is False
+    found = check(monkeypatch, lock, extra_index_url="https://index.example")
+    assert found.passed is True
+    assert found.detail.endswith("not seen: deep")
 
 
 def test_a_lock_that_names_no_python_is_said_to_be_unchecked(check, monkeypatch):
