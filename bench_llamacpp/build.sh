@@ -63,11 +63,7 @@ PYTHON
 # release build's flags.
 cat > "$work/lightly.cmake" <<'CMAKE'
 function(compile_lightly)
-  foreach(target llama-common)
-    if(TARGET ${target})
-      target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O1>)
-    endif()
-  endforeach()
+  target_compile_options(llama-common PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O1>)
 endfunction()
 cmake_language(DEFER DIRECTORY ${CMAKE_SOURCE_DIR} CALL compile_lightly)
 CMAKE

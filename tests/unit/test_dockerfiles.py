@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import engines
 from orchestrator.paths import ROOT
 
 DOCKERFILES = sorted([*ROOT.glob("bench_*/Dockerfile"), *ROOT.glob("docker/*.Dockerfile")])
@@ -43,6 +44,14 @@ def test_hadolint_would_find_something(hadolint, tmp_path, text, told):
     done = lint(hadolint, path)
     assert done.returncode == 1
     assert told in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("engine", engines.discover().values(), ids=lambda engine: engine.name)
+def test_an_engines_first_step_is_its_own(engine):
+    """Of equal steps the builder takes the newest: that may be another engine's branch, without the layer wanted."""
+    lines = (engine.folder / "Dockerfile").read_text(encoding="utf-8").split("FROM ${BASE_IMAGE}\n")[1].splitlines()
+    first = next(line for line in lines if not line.startswith("#"))
+    assert first == f"LABEL llm-inference-bench.software={engine.software.name}"
 
 
 def test_there_are_dockerfiles():
