@@ -116,6 +116,9 @@ def _row(
     if ready_made:
         flags.add("ready_made")
     first = measured[0] if measured else {}
+    used = _mfu(measured, limits)
+    if used["mfu"] and used["mfu"] > 1:
+        flags.add("above_peak")
     words, own = _gates(list(latest.values())), _own_benchmark(cell, records, blocks, measured)
     if own:
         words["self_calibration"] = _with_own(words["self_calibration"], own["verdict"])
@@ -167,7 +170,7 @@ def _row(
         "mbu": _median(measured, "mbu"),
         "bandwidth_gbs": _median(measured, "bandwidth_gbs"),
         "step_bytes": first.get("reads"),
-        **_mfu(measured, limits),
+        **used,
         "quality": _quality(measured),
         "quality_reason": next((launch["quality_reason"] for launch in measured if launch["quality_reason"]), None),
         "answers": next((launch["answers"] for launch in measured if launch["answers"]), None),

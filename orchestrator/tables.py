@@ -8,7 +8,7 @@ import pandas as pd
 
 from orchestrator import stats
 from orchestrator.engines import PRECISIONS
-from orchestrator.texts import Row, first_line, milliseconds, number, percent, scientific, speed
+from orchestrator.texts import Row, first_line, milliseconds, number, percent, scientific, speed, utilisation
 
 
 def workload_title(row: Row) -> str:
@@ -169,8 +169,9 @@ def evidence(rows: list[Row]) -> pd.DataFrame:
         open_gates = [name for name, word in row["gates"].items() if not word.startswith("pass")]
         lines.append([
             contender(row, keys), row["variant"],
-            "in cache" if row["mbu"] is None and row.get("bandwidth_gbs") else percent(row["mbu"]), percent(row["mfu"]),
-            number(row["energy_j_per_token"]), scientific(quality.get("kl")), scientific(quality.get("kl_p99")),
+            "in cache" if row["mbu"] is None and row.get("bandwidth_gbs") else percent(row["mbu"]),
+            utilisation(row["mfu"]), number(row["energy_j_per_token"]),
+            scientific(quality.get("kl")), scientific(quality.get("kl_p99")),
             percent(quality.get("top1"), 2), number(quality.get("perplexity")), percent(quality.get("greedy_match")),
             f"{len(row['gates']) - len(open_gates)} of {len(row['gates'])}"
             + (f"; not checked: {', '.join(open_gates)}" if open_gates else ""),

@@ -12,6 +12,7 @@ NOTES = {
     "not_steady": "warm-up did not settle: expect spread",
     "not_streamed": "no token streaming: decode speed derived from two runs",
     "bandwidth_moved": "the host's memory bandwidth moved by a fifth meanwhile: repeat when it is idle",
+    "above_peak": "prefill outran the measured peak of matrix products: that is a lower bound, and MFU too high",
     "drift": "every launch went the same way: let the machine settle, or take more launches",
     "slow_first": "the first measured iteration was slower than the others: expect a slow start",
     "throttled": "the device lowered its clocks because of heat or power: improve its cooling, or its power limit",
@@ -59,6 +60,11 @@ def number(value: float | None) -> str:
 
 def percent(value: float | None, digits: int = 0) -> str:
     return "?" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def utilisation(value: float | None) -> str:
+    """A share of a measured peak. Beyond it the peak was too low, and by how much says nothing of the engine."""
+    return "> 100 %" if value is not None and value > 1 else percent(value)
 
 
 def scientific(value: float | None) -> str:

@@ -14,6 +14,7 @@ class InProcess:
     """`kinds` gives the engine class of each name. `before` is called with the task of every launch."""
 
     isolation = "venv"
+    peak_gflops = 100.0
 
     def __init__(self, kinds=None):
         self.kinds = kinds or {"dummy": Dummy}
@@ -38,7 +39,7 @@ class InProcess:
                 (task.out / "packages.json").write_text(json.dumps(told))
             return Ended(0, None, False, False, 1.0)
         if task.module == "common.limits":
-            peaks = {"float32": {"gflops": 100.0, "n": 512, "by": "test"}}
+            peaks = {"float32": {"gflops": self.peak_gflops, "n": 512, "by": "test"}}
             told = {"bandwidth": [probe(), probe(), probe()], "matmul": peaks}
             (task.out / "limits.json").write_text(json.dumps(told))
             return Ended(0, None, False, False, 1.0)

@@ -121,6 +121,13 @@ def test_a_right_engine_passes_every_gate(measure):
     assert rows["mute"]["gates"]["agreement"] == "pass"
 
 
+@pytest.mark.parametrize(("gflops", "flagged"), [(100.0, False), (1e-6, True)])
+def test_a_prefill_that_outruns_the_measured_peak_is_flagged(measure, sandbox, gflops, flagged):
+    sandbox.peak_gflops = gflops
+    row = measure("dummy")[0]["dummy"]
+    assert (row["mfu"] > 1, "above_peak" in row["flags"]) == (flagged, flagged)
+
+
 def test_permuted_weights_are_fast_but_no_result(measure):
     rows, _, _ = measure("permuted", "dummy")
     assert rows["permuted"]["outcome"] == "invalid_output"

@@ -59,6 +59,8 @@ def test_known_evidence(tmp_path):
     assert [line[name] for name in known] == [
         "50 %", "25 %", "0.50", "0.00013", "0.01", "99.54 %", "12.3", "100 %",
     ]  # fmt: skip
+    row.update(mfu=1.51)
+    assert tables.evidence([row]).iloc[0]["MFU"] == "> 100 %"
     row.update(mbu=None, bandwidth_gbs=36.0)
     assert tables.evidence([row]).iloc[0]["MBU"] == "in cache"
 
