@@ -10,7 +10,7 @@ from orchestrator.engines import Engine
 from orchestrator.errors import CellError
 from orchestrator.site import Site
 
-BUILD_OF_AN_INDEX = re.compile(r"(?m)^([A-Za-z][\w.-]*)==[^+\s#]+\+\S+")  # torch==2.13.0+rocm7.2
+BUILD_OF_AN_INDEX = re.compile(r"(?m)^([A-Za-z][\w.-]*)==([^+\s#]+\+\S+)")  # torch==2.13.0+rocm7.2
 ANSWERS_S = 5
 
 
@@ -39,5 +39,4 @@ def further_indexes(engine: Engine, kind: str, site: Site, say: Callable[[str], 
 
 def _wheel(pinned: re.Match[str]) -> str:
     """How the wheel's file name begins."""
-    name, _, version = pinned[0].partition("==")
-    return f"{re.sub('[-_.]+', '_', name)}-{version}-"
+    return f"{re.sub('[-_.]+', '_', pinned[1])}-{pinned[2]}-"

@@ -62,9 +62,9 @@ def percent(value: float | None, digits: int = 0) -> str:
     return "?" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def utilisation(value: float | None) -> str:
+def utilisation(value: float | None, digits: int = 0) -> str:
     """A share of a measured peak. Beyond it the peak was too low, and by how much says nothing of the engine."""
-    return "> 100 %" if value is not None and value > 1 else percent(value)
+    return "> 100 %" if value is not None and value > 1 else percent(value, digits)
 
 
 def scientific(value: float | None) -> str:

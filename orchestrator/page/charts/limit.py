@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.page.charts import style
 from orchestrator.page.charts.tradeoffs import decode
-from orchestrator.texts import number, percent
+from orchestrator.texts import number, percent, utilisation
 
 
 def limit(summary: dict[str, Any]) -> style.Figure | None:
@@ -22,7 +22,7 @@ def limit(summary: dict[str, Any]) -> style.Figure | None:
         + style.hover(
             f"MBU {percent(row['mbu'], 1)}: {number(decode(row))} tokens/s",
             f"of {number(row['bandwidth_gbs'])} GB/s measured beside it",
-            f"MFU of prefill {percent(row['mfu'], 1)} ({row.get('mfu_dtype')})" if row["mfu"] is not None else None,
+            f"MFU of prefill {utilisation(row['mfu'], 1)} ({row.get('mfu_dtype')})" if row["mfu"] is not None else None,
         )
         for name, row in zip(names, rows, strict=True)
     ]
