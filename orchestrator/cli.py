@@ -299,8 +299,8 @@ def find_ready_made(
         model = resolved()
     except CellError:
         return {}  # the run records why there is no model
-    offered, kind = request.entry.ready, request.device.kind
-    runs = [cell for cell in cells if plan.unsupported(cell, kind, model.config, offered) is None]
+    offered, kind, gpus = request.entry.ready, request.device.kind, request.device.detail.get("gpus", ())
+    runs = [cell for cell in cells if plan.unsupported(cell, kind, model.config, gpus=gpus, offered=offered) is None]
     wanted = [plan.ready_scheme(cell.variant, offered) for cell in runs]
     return ready.find(request.entry, filter(None, wanted), model, CACHE, progress.say)
 

@@ -128,7 +128,7 @@ def ready_scheme(variant: Variant, offered: Collection[str] | None) -> str | Non
 
 
 def unsupported(
-    cell: Cell, kind: str, config: dict, gpus: Sequence[dict] = (), offered: Collection[str] | None = None
+    cell: Cell, kind: str, config: dict, *, gpus: Sequence[dict] = (), offered: Collection[str] | None = None
 ) -> Support | None:
     """Why this cell cannot be measured on this kind of device with this model, None if it can.
 

@@ -160,7 +160,7 @@ class Run:
     def _end_if_unsupported(self, cell: plan.Cell, model: Model) -> bool:
         device = self._request.device
         gpus = device.detail.get("gpus", ())
-        lacking = plan.unsupported(cell, device.kind, model.config, gpus, self._ready_made)
+        lacking = plan.unsupported(cell, device.kind, model.config, gpus=gpus, offered=self._ready_made)
         if lacking is None:
             try:
                 self._taken(cell)

@@ -57,7 +57,7 @@ def examine(
     for variant in plan.variants(engine, None, variants):
         shape = plan.Shape(1, max(LENGTHS), NEW_TOKENS)
         lacking = plan.unsupported(
-            plan.Cell(engine, variant, shape), device.kind, model.config, device.detail.get("gpus", ())
+            plan.Cell(engine, variant, shape), device.kind, model.config, gpus=device.detail.get("gpus", ())
         )
         if lacking:
             findings.append(Finding(variant.name, None, f"{lacking.state}: {lacking.note}"))

@@ -52,7 +52,7 @@ def _one(
     shape = plan.Shape(1, max(LENGTHS), NEW_TOKENS)
     device = launching.device
     cell = plan.Cell(engine, variant, shape)
-    lacking = plan.unsupported(cell, device.kind, launching.model.config, device.detail.get("gpus", ()))
+    lacking = plan.unsupported(cell, device.kind, launching.model.config, gpus=device.detail.get("gpus", ()))
     if lacking and lacking.state != WRONG:  # which is what is examined here
         return Finding(label, None, f"{lacking.state}: {lacking.note}")
     if isinstance(refer, str):

@@ -223,7 +223,9 @@ def test_whole_rope_fields_and_unknown_kinds_are_tried(config):
     ("<10.0", "9.0", True), ("<10.0", "10.0", False), ("<10.0", "12.1", False),
 ])  # fmt: skip
 def test_a_gpu_of_another_generation_is_refused(wanted, has, runs):
-    told = plan.unsupported(cell(compute_capability=wanted, scheme="q"), "cpu", CONFIG, [{"compute_capability": has}])
+    told = plan.unsupported(
+        cell(compute_capability=wanted, scheme="q"), "cpu", CONFIG, gpus=[{"compute_capability": has}]
+    )
     assert (told is None) is runs
     if told:
         assert told.note == f"q needs a GPU of compute capability {wanted}: this one has {has}"
@@ -240,9 +242,9 @@ def test_a_caveat_of_the_model_s_architecture_reaches_its_rows_only():
 
 def test_a_variant_for_several_gpus_says_how_to_name_them():
     made, one = cell(gpus=2, scheme="tp2"), {"compute_capability": "9.0"}
-    told = plan.unsupported(made, "cpu", CONFIG, [one])
+    told = plan.unsupported(made, "cpu", CONFIG, gpus=[one])
     assert told.note == "tp2 takes 2 GPUs, and 1 was chosen: name them with --gpus 0,1"
-    assert plan.unsupported(made, "cpu", CONFIG, [one, one]) is None
+    assert plan.unsupported(made, "cpu", CONFIG, gpus=[one, one]) is None
 
 
 @pytest.fixture
