@@ -12,15 +12,18 @@ FURTHER_SIZES = ("intermediate_size", "num_key_value_heads", "head_dim", "max_po
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 IDENTITY = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")  # weights, configuration, tokenizer
 HEADER_LIMIT = 100_000_000  # bytes; the limit of the safetensors library itself
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 
 
 def validate(folder: Path) -> dict:
     """Check the checkpoint directory `folder` and return its parsed config.json.
 
-    Raises UserError naming the file at fault: a missing or unusable config.json, code to be run (`auto_map`), a pickle,
-    no weights, a missing, truncated or unreadable shard, a link that leads out of the folder.
+    Raises UserError naming the file at fault: a Git LFS pointer, a missing or unusable config.json, code to be run
+    (`auto_map`), a pickle, no weights, a missing, truncated or unreadable shard, a link that leads out of the folder.
     Only the folder's own level is looked at: nothing below it is loaded by any engine.
     """
+    for name in identity_files(folder):
+        refuse_pointer(folder / name)
     config = read_config(folder)
     _no_foreign_files(folder)
     shards = sorted(path.name for path in folder.glob("*.safetensors"))
@@ -81,6 +84,13 @@ def identity_files(folder: Path) -> list[str]:
 def weight_files(folder: Path) -> list[str]:
     """Names of the files that no manifest may leave out: the weights, their index, and config.json."""
     return [name for name in identity_files(folder) if name.endswith(".safetensors") or name in ("config.json", INDEX)]
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raise UserError if Git LFS has left a pointer in the place of the file `path`: a clone made without git-lfs."""
+    with path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise UserError(f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder")
 
 
 def read_header(path: Path) -> dict[str, dict]:

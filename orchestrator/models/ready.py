@@ -84,11 +84,13 @@ def _here(path: Path, is_gguf: bool) -> tuple[Path, list[str]]:
         checkpoint.validate(path)
         return path, checkpoint.identity_files(path)
     if path.is_file():
-        return path.parent, [path.name]
-    names = sorted(each.name for each in path.glob("*.gguf"))
+        folder, names = path.parent, [path.name]
+    else:
+        folder, names = path, sorted(each.name for each in path.glob("*.gguf"))
     if len(names) != 1:
         raise UserError(f"{path} holds {len(names)} *.gguf files: name one of them as path")
-    return path, names
+    checkpoint.refuse_pointer(folder / names[0])
+    return folder, names
 
 
 def _lay_out(scheme: str, folder: Path, files: dict[str, str], names: dict[str, str], cache: Path, say: Say) -> Path:

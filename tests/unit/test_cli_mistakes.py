@@ -80,6 +80,14 @@ def test_resume_needs_a_journal(call, tmp_path):
     assert "holds no journal.jsonl; name the directory to continue with --out" in line
 
 
+def test_a_tokenizer_of_which_git_lfs_left_a_pointer_is_named_before_anything_is_built(call, tmp_path):
+    tokenizer = checkpoint(tmp_path / "m", tokenizer=True) / "tokenizer.json"
+    tokenizer.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 265696\n")
+    line = complaint(call("--engines", "dummy", "--isolation", "venv", "--model", tokenizer.parent))
+    assert line == f"{tokenizer} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder"
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.mark.parametrize("prompt", ["", "Why is the sky blue?"])
 def test_a_prompt_that_cannot_be_used_is_refused_before_anything_is_written(call, tmp_path, prompt):
     folder = checkpoint(tmp_path / "m", tokenizer=prompt == "")

@@ -21,6 +21,7 @@ CONFIG = {
     "vocab_size": 16,
 }
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+LFS_POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 265696\n"
 
 
 @pytest.fixture
@@ -70,6 +71,20 @@ def test_the_identity_is_the_content_not_the_place_or_the_readme(folder, tmp_pat
     assert look(copy).digest == look(folder).digest
     (copy / "tokenizer.json").write_text("{}")
     assert look(copy).digest != look(folder).digest
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", SHARDS[0], checkpoint.INDEX, "tokenizer.json", "tokenizer.model", "merges.txt"]
+)
+def test_a_git_lfs_pointer_is_named_whichever_file_it_stands_for(folder, name):
+    (folder / name).write_text(LFS_POINTER)
+    place = folder / name
+    assert refused(folder) == f"{place} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder"
+
+
+def test_a_readme_may_be_a_git_lfs_pointer(folder):
+    (folder / "README.md").write_text(LFS_POINTER)
+    assert "README.md" not in look(folder).manifest
 
 
 def test_missing_shard(folder):

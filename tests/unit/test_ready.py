@@ -182,6 +182,14 @@ def test_a_damaged_gguf(tmp_path, mine):
     assert refusal(tmp_path, mine, "gguf-q4_0", path=path).startswith("m.gguf is truncated: ")
 
 
+@pytest.mark.parametrize("by_folder", [False, True])
+def test_a_gguf_of_which_git_lfs_left_a_pointer(tmp_path, mine, by_folder):
+    path = quantised(tmp_path / "theirs", file_type=2)
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 18360384\n")
+    message = refusal(tmp_path, mine, "gguf-q4_0", path=path.parent if by_folder else path)
+    assert message == f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder"
+
+
 def test_a_folder_of_several_gguf_files(tmp_path, mine):
     quantised(tmp_path / "theirs", file_type=2)
     quantised(tmp_path / "theirs", "other.gguf", file_type=2)
