@@ -23,9 +23,9 @@ def browser():
 def look(browser, tmp_path):
     """Open the page of a summary: look(summary, width=…, color_scheme=…) gives it once its table is drawn.
 
-    Whatever a test does, no page may complain on its console or ask for anything outside its own file.
+    Whatever a test does, no page may complain on its console, ask for anything outside its own file, or open another.
     """
-    contexts, complaints, requests = [], [], []
+    contexts, complaints, requests, opened_pages = [], [], [], []
 
     def opened(summary, width=1280, **options):
         context = browser.new_context(viewport={"width": width, "height": 900}, accept_downloads=True, **options)
@@ -33,7 +33,8 @@ def look(browser, tmp_path):
         page = context.new_page()
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
+        context.on("request", lambda request: requests.append(request.url))
+        context.on("page", lambda another: opened_pages.append(another.url))
         page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         path = document.write(tmp_path, summary)
         page.goto(path.as_uri())
@@ -44,6 +45,7 @@ def look(browser, tmp_path):
     for context in contexts:
         context.close()
     assert complaints == []
+    assert opened_pages == []
     assert [url for url in requests if not url.startswith(("file:", "blob:", "data:"))] == []
 
 

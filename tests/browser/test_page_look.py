@@ -81,6 +81,48 @@ def test_each_workload_has_its_own_answers_and_charts(look, drawn):
     assert page.locator("#chart-limit .plot:visible").count() == 1
 
 
+PRESSABLE = ("button", "[role=button]", "summary", "input[type=button]", "input[type=submit]", ".modebar-btn")
+
+
+def press_every_button(page, end, limit=400):
+    """Press each button once, those that come up meanwhile, too. Returns their labels.
+
+    `end` of what is left, "first" or "last", is pressed next: one of a dialog's buttons closes it before the others.
+    """
+    labels = []
+    left = page.locator(", ".join(f"{kind}:visible:not([data-pressed])" for kind in PRESSABLE))
+    while left.count():
+        label = getattr(left, end).evaluate(
+            """button => {
+                button.dataset.pressed = "";
+                button.click();
+                return button.getAttribute("data-title") || button.getAttribute("aria-label") || button.innerText;
+            }"""
+        )
+        labels.append(label.strip())
+        assert len(labels) <= limit, labels
+    return labels
+
+
+def test_no_button_sends_anything_away_or_opens_a_page(look, drawn):
+    labels = []
+    for end in ("first", "last"):
+        page = look(made_up_summary.summary())
+        for name in CHARTS:
+            drawn(page, name)
+        labels += press_every_button(page, end)
+        page.wait_for_timeout(300)  # whatever a button has begun; `look` then asserts that nothing was asked for
+    assert {"Dark mode", "CSV of these rows", "Details of this row", "Perplexity"} <= set(labels)
+    assert labels.count("Download plot as a PNG") == 2 * len(CHARTS)
+
+
+def test_the_buttons_of_a_chart_are_those_that_are_wanted(page, drawn):
+    names = (
+        drawn(page, "speed-quality").locator(".modebar-btn").evaluate_all("all => all.map(one => one.dataset.title)")
+    )
+    assert names == ["Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"]
+
+
 # -- light and dark ----------------------------------------------------------------------------------------------------
 
 

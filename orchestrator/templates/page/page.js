@@ -165,6 +165,11 @@ async function drawTable() {
 const tableDrawn = drawTable();
 
 // -- the charts: drawn when they come near the window
+const CHART_CONFIG = {
+  responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", // nothing leaves this file
+  // A list of what is wanted: a list of what is not would let in what a later version adds.
+  modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+};
 function themeOf(box) {
   const style = getComputedStyle(box);
   const changes = {
@@ -201,10 +206,7 @@ async function drawChart(box) {
   const { data, layout } = read(box.dataset.figure);
   box.shown = { layout };
   box.style.minHeight = "0";
-  await Plotly.newPlot(box, data, fitted(layout), {
-    responsive: true, displaylogo: false, displayModeBar: narrow() ? false : "hover",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
-  });
+  await Plotly.newPlot(box, data, fitted(layout), { ...CHART_CONFIG, displayModeBar: narrow() ? false : "hover" });
   box.classList.add("drawn");
   await applyThemeTo(box);
 }
