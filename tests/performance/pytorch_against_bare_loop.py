@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Does the suite slow PyTorch down? Our launch against a bare transformers loop in the same image, interleaved.
 
-    .venv/bin/python benchmarks/pytorch_against_bare_loop.py --image IMAGE --model DIR [--rounds 5]
+    .venv/bin/python -m tests.performance.pytorch_against_bare_loop --image IMAGE --model DIR [--rounds 5]
 
 IMAGE is a built bench_pytorch image, DIR a Hugging Face checkpoint directory. Both sides get the same model in float32,
 the same threads, prompts, warm-up and repetitions, each in a fresh container; who goes first alternates. Per round and

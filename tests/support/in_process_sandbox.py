@@ -3,11 +3,10 @@
 import json
 from types import SimpleNamespace
 
-from made_up import probe
-
 from bench_dummy.bench import Dummy
 from common import launch as runtime
 from orchestrator.sandbox import Ended, write_job
+from tests.support.results_directory import probe
 
 
 class InProcess:

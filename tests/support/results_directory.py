@@ -1,114 +1,17 @@
-"""Made-up checkpoints, engines, launches and results directories: what the orchestrator reads, without measuring it."""
+"""Results directories and the launches' files in them, as a run would have left them, without measuring anything."""
 
-import io
 import json
-import struct
-from itertools import accumulate
-from math import prod
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers
-
 from orchestrator import journal, launches
-from orchestrator.engines import DeviceEntry, Engine, Support, Variant
 from orchestrator.evidence import Context
-from orchestrator.models import Model
 from orchestrator.outcomes import OUTCOMES
-from orchestrator.plan import Cell, Shape
-from orchestrator.progress import Progress
+from orchestrator.plan import Cell
 from orchestrator.sandbox import Ended
-from orchestrator.tensors import gguf
-from orchestrator.weights import Weights
+from tests.support.checkpoints import CONFIG, WEIGHTS
+from tests.support.contenders import cell
 
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 8, "intermediate_size": 16,
-    "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 64,
-}  # fmt: skip
-WEIGHTS = Weights(parameters=1000, embedding=100, head=100, linear=780, vectors=20)
-TIED = Weights(parameters=900, embedding=100, head=0, linear=780, vectors=20)
 CONTEXT = Context(WEIGHTS, CONFIG)
-SUPPORTED = Support("supported")
-
-
-def progress() -> tuple[Progress, io.StringIO]:
-    """A Progress and the text it prints."""
-    text = io.StringIO()
-    return Progress(text), text
-
-
-def checkpoint(folder: Path, config: dict | None = None, tokenizer: bool = False) -> Path:
-    """A small Llama-like checkpoint directory."""
-    folder.mkdir(parents=True)
-    config = {**CONFIG, **(config or {})}
-    (folder / "config.json").write_text(json.dumps(config))
-    hidden, inner, vocabulary = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
-    tensors = {
-        "model.embed_tokens.weight": (vocabulary, hidden), "model.norm.weight": (hidden,),
-        "model.layers.0.mlp.up_proj.weight": (inner, hidden), "lm_head.weight": (vocabulary, hidden),
-    }  # fmt: skip
-    save_file({name: np.ones(shape, np.float32) for name, shape in tensors.items()}, folder / "model.safetensors")
-    if tokenizer:
-        # One token a character: prompts then are as alike as prompts can be.
-        characters = [*map(chr, range(32, 127)), "\n"]
-        made = Tokenizer(models.WordLevel({each: i for i, each in enumerate(characters)}, unk_token=" "))
-        made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-        made.save(str(folder / "tokenizer.json"))
-    return folder
-
-
-def gguf_text(value: str) -> bytes:
-    return struct.pack("<Q", len(value.encode())) + value.encode()
-
-
-def made_gguf(path: Path, table: list[tuple], metadata=(), alignment=32, version=3, counts=None, data=True) -> Path:
-    """The folder of a GGUF file of `table`'s (name, shape with the row last, type)."""
-    lengths = []
-    for _, shape, kind in table:
-        _, block, size = gguf.TYPES[kind]
-        lengths.append(prod(shape) // block * size)
-    padded = [-(-length // alignment) * alignment for length in lengths]
-    offsets = [0, *accumulate(padded)]
-    raw = b"GGUF" + struct.pack("<IQQ", version, *(counts or (len(table), len(metadata)))) + b"".join(metadata)
-    for (name, shape, kind), offset in zip(table, offsets, strict=False):
-        raw += (
-            gguf_text(name)
-            + struct.pack(f"<I{len(shape)}Q", len(shape), *shape[::-1])
-            + struct.pack("<IQ", kind, offset)
-        )
-    raw += bytes(-len(raw) % alignment)
-    path.write_bytes(raw + (bytes(offsets[-1]) if data else b""))
-    return path.parent
-
-
-def model(path: Path, **changes) -> Model:
-    """The model at `path`, unverified."""
-    config = json.loads((path / "config.json").read_text())
-    return Model(**{"name": path.name, "path": path, "digest": "d" * 64, "manifest": {}, "synthetic": False,
-                    "config": config, **changes})  # fmt: skip
-
-
-def variant(name="float32", **changes) -> Variant:
-    return Variant(**{"name": name, "precision": "float32", "scheme": name, "settings": {}, "artefact": None,
-                      "row_multiple": None, "default": True, "devices": {"cpu": SUPPORTED}, **changes})  # fmt: skip
-
-
-def engine(name="alpha", variants=None, **changes) -> Engine:
-    made = variants or [variant()]
-    fields = {
-        "folder": Path(f"bench_{name}"), "name": name, "title": name.title(), "version": "1.0",
-        "homepage": "https://example.org", "licence": "MIT", "test_only": False,
-        "capabilities": {"streams": True, "logprobs": True, "batch": True, "ragged": True},
-        "devices": {"cpu": DeviceEntry(SUPPORTED, "debian:bookworm-slim")},
-        "variants": {each.name: each for each in made},
-    }  # fmt: skip
-    return Engine(**{**fields, **changes})
-
-
-def cell(name="alpha", shape=(1, 4, 3), **changes) -> Cell:
-    made = variant(**changes)
-    return Cell(engine(name, [made]), made, Shape(*shape))
 
 
 def probe(gbs=10.0, cache=None) -> dict:
@@ -233,13 +136,3 @@ def results(directory: Path, cells: list[Cell], launches_each=1, workload="w1", 
                 samples = [sample(i, steps_ns=steps(block, i), batch=each.shape.batch_size) for i in range(2)]
             made.launch(each, block, key, samples=samples)
     return made.end()
-
-
-def complaint(called):
-    """The one line of a refusal, without the lines that say which device and isolation were taken."""
-    code, out, lines = called
-    assert (code, out) == (2, "")
-    said = [line for line in lines if not line.startswith(("Device: ", "isolation: "))]
-    assert len(said) == 1, said
-    assert said[0].startswith("error: ")
-    return said[0].removeprefix("error: ")

@@ -1,6 +1,6 @@
 """Time to merge and report many rows (target: 10,000 rows in at most 10 s), and to keep them in a store.
 
-    .venv/bin/python benchmarks/merge_rows.py [--rows 10000] [--directories 10]
+    .venv/bin/python -m tests.performance.merge_rows [--rows 10000] [--directories 10]
 
 Takes the row of one real results directory (made with bench_dummy if none is given) and repeats it under different
 variant names, which is what a fleet's results look like to `merge`.
@@ -16,9 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-from orchestrator import merge, report, store  # noqa: E402 - found only with the path above
+from orchestrator import merge, report, store
+from orchestrator.paths import ROOT
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Is our llama.cpp figure llama.cpp's own? Alternates our launch with llama-bench from the same image on the same GGUF.
 
-    .venv/bin/python benchmarks/llamacpp_against_llama_bench.py --image IMAGE --artefact DIRECTORY [--threads N ...]
+    .venv/bin/python -m tests.performance.llamacpp_against_llama_bench --image IMAGE --artefact FOLDER [--threads N ...]
 
-DIRECTORY holds model.gguf (what bench_llamacpp/convert.py wrote). Both sides run in the same locked-down container with
+FOLDER holds model.gguf (what bench_llamacpp/convert.py wrote). Both sides run in the same locked-down container with
 the same threads, load mode and KV cache (f16: llama-bench has no f32), and decode at the same depth, from the prompt's
 end on. Every round runs both, in alternating order, and the ratios are taken per round, so that a machine that drifts
 favours neither. "Foreign" is the CPU time that other processes took, in cores: a round above 0.05 comes from a noisy

@@ -1,6 +1,6 @@
 """Are the suite's limits those of independent programs? Alternates our probes with a C kernel and with numpy's BLAS.
 
-    .venv/bin/python benchmarks/limits_by_hand.py [--threads N] [--rounds 5]
+    .venv/bin/python -m tests.performance.limits_by_hand [--threads N] [--rounds 5]
 
 Bandwidth: a STREAM-like C sum over as many bytes as the probe reads, in huge pages, compiled with `cc -O3 -march=native
 -fopenmp`, best of 20 passes, against common/probe.py. Matrix products: numpy's float32 product, best of ten, against
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 KERNEL = r"""
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,7 +83,6 @@ def ours(threads: int) -> tuple[float, int]:
 
 def products() -> tuple[float, int]:
     """The suite's own figure: GFLOP/s and the size it was reached at."""
-    sys.path.insert(0, str(ROOT))
     from common import limits  # noqa: PLC0415 - numpy reads its thread count when it is imported
 
     found = limits.with_numpy()["float32"]

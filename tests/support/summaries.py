@@ -6,9 +6,8 @@ Nothing in it was measured; it is only as plausible as a page needs to be looked
 import random
 from datetime import datetime, timedelta, timezone
 
-from made_up import HOST
-
 from orchestrator import gates, stats
+from tests.support.results_directory import HOST
 
 BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "int8": 8, "int4": 4}
 AGREEMENT = {"float32": 1.0, "bfloat16": 0.985, "float16": 0.996, "int8": 0.991, "int4": 0.93}

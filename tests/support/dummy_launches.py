@@ -2,11 +2,11 @@
 
 import json
 
-from made_up import cell, job
-
 from bench_dummy.bench import Dummy
 from common import Loaded
 from common import launch as runtime
+from tests.support.contenders import cell
+from tests.support.results_directory import job
 
 STEADY = {"min": 3, "max": 10, "span": 1e9}  # any three durations will do
 

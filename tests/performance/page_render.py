@@ -1,8 +1,8 @@
 """Size of report.html and time to first render with many rows (targets: 20 MB and 3 s at 10,000 rows).
 
-    .venv/bin/python benchmarks/page_render.py [--rows 10000] [--repeats 5]
+    .venv/bin/python -m tests.performance.page_render [--rows 10000] [--repeats 5]
 
-The rows are made up (tests/unit/made_up_summary.py), the browser is real: a headless Chromium opens the file afresh
+The rows are made up (tests/support/summaries.py), the browser is real: a headless Chromium opens the file afresh
 each time. First render is from the start of the navigation until the first rows of the table are drawn; beside it
 stands the first contentful paint.
 """
@@ -10,18 +10,14 @@ stands the first contentful paint.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit"), str(ROOT / "tests" / "browser")]
-import made_up_summary  # noqa: E402 - found only with the path above
-from chromium import launched  # noqa: E402
-
-from orchestrator.page import document  # noqa: E402
+from orchestrator.page import document
+from tests.support import summaries
+from tests.support.chromium import launched
 
 SIZE_MB, RENDER_S = 20, 3
 
@@ -32,7 +28,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        summary = made_up_summary.fleet(options.rows)
+        summary = summaries.fleet(options.rows)
         started = time.monotonic()
         path = document.write(Path(folder), summary)
         wrote_s, size = time.monotonic() - started, path.stat().st_size / 1e6

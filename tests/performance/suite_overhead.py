@@ -1,6 +1,6 @@
 """What the suite itself costs, measured with bench_dummy in real containers.
 
-    .venv/bin/python benchmarks/suite_overhead.py [--rounds 10]
+    .venv/bin/python -m tests.performance.suite_overhead [--rounds 10]
 
 Prints: wall time of a launch beyond that of a bare container that runs `true` (target: at most 0.3 s); measured over
 true step time at 1, 10 and 100 ms (target: within 1 % at 10 ms); time per token at zero delay; CPU that the
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,7 +20,6 @@ from statistics import median
 import docker
 from tabulate import tabulate
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from orchestrator import devices, engines, host, launches, plan
 from orchestrator.docker_sandbox import DockerSandbox
 from orchestrator.evidence import Context
