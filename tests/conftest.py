@@ -1,6 +1,7 @@
 import docker
 import pytest
-from suite import Checkout
+
+from tests.support.checkout import Checkout
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Fuzzing that follows the code's branches: bytes to the readers of files whose every length may be a lie.
 
     python -m venv V; V/bin/pip install -r .venv/dependencies.txt atheris
-    V/bin/python tests/coverage_fuzz.py gguf -max_total_time=600
+    V/bin/python -m tests.coverage_fuzz gguf -max_total_time=600
 
 The first argument is a name from TARGETS, the rest are libFuzzer's. Whatever a reader does but refuse in one line, or
 list what can be there, is a crash: the input that did it is written to the current folder. The hypothesis tests in
@@ -17,24 +17,18 @@ from pathlib import Path
 
 import atheris
 
-TESTS = Path(__file__).resolve().parent
-sys.path[:0] = [str(TESTS.parent), str(TESTS / "unit")]
-
 with atheris.instrument_imports(include=["orchestrator"]):
     from orchestrator import engines, journal, tensors, untrusted
     from orchestrator.errors import UserError
     from orchestrator.metrics import BadSamples, read_samples
     from orchestrator.models import entry
+    from orchestrator.paths import ROOT
     from orchestrator.tensors import gguf
 
-from made_up import (  # noqa: E402 - after the modules that it imports are instrumented
-    cell,
-    gguf_text,
-    made_gguf,
-    result,
-    results,
-    sample,
-)
+# After the modules that these import are instrumented.
+from tests.support.checkpoints import gguf_folder, gguf_text
+from tests.support.contenders import cell
+from tests.support.results_directory import result, results, sample
 
 
 def table(name: str):
@@ -107,7 +101,7 @@ def one_line(error: Exception) -> None:
 def seeds(folder: Path) -> dict[str, list[bytes]]:
     """A sound file of each kind to begin with, where the form is not soon guessed."""
     words = gguf_text("tokenizer.ggml.tokens") + bytes([9, 0, 0, 0, 8, 0, 0, 0, 1, *[0] * 7]) + gguf_text("a")
-    made_gguf(folder / "seed.gguf", [("token_embd.weight", (64, 32), 8), ("output.weight", (8, 32), 0)], [words])
+    gguf_folder(folder / "seed.gguf", [("token_embd.weight", (64, 32), 8), ("output.weight", (8, 32), 0)], [words])
     whole = (folder / "seed.gguf").read_bytes()
     header = json.dumps({"a": {"dtype": "F32", "shape": [2, 4], "data_offsets": [0, 32]}}).encode()
     return {
@@ -118,7 +112,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "journal": [(results(folder / "run", [cell()]) / journal.NAME).read_bytes()],
         "result": [json.dumps(result()).encode()],
         "samples": [(json.dumps(sample()) + "\n").encode()],
-        "manifest": [(TESTS.parent / "bench_dummy" / "engine.yaml").read_bytes()],
+        "manifest": [(ROOT / "bench_dummy" / "engine.yaml").read_bytes()],
         "model_entry": [b"model: tiny\nready:\n  gguf-q4_0: {hub: ORG/NAME@REV, file: a.gguf}\n"],
     }
 

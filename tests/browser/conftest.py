@@ -1,7 +1,7 @@
-import chromium
 import pytest
 
 from orchestrator.page import document
+from tests.support import chromium
 
 
 def pytest_collection_modifyitems(items):

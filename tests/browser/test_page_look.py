@@ -1,8 +1,9 @@
 """The rest of report.html in a real browser: charts, light and dark, phone, keyboard, what failed, hostile names."""
 
-import made_up_summary
 import pytest
-from made_up_summary import failed, row
+
+from tests.support import summaries
+from tests.support.summaries import failed, row
 
 HOSTILE = "x|y\n<script>alert(1)</script><img src=x onerror=alert(2)> &lt;b&gt; %{x} </script>\u2028" + "long " * 200
 CHARTS = ("speed-quality", "memory-speed", "limit", "step-times", "launches", "timeline")
@@ -10,7 +11,7 @@ CHARTS = ("speed-quality", "memory-speed", "limit", "step-times", "launches", "t
 
 @pytest.fixture
 def page(look):
-    return look(made_up_summary.summary())
+    return look(summaries.summary())
 
 
 def luminance(page, selector, what):
@@ -56,11 +57,11 @@ def test_a_point_tells_about_itself(page, drawn):
     told = label.text_content()
     assert "tokens/s" in told
     assert "top-1" in told
-    assert any(engine.title() in told for engine in made_up_summary.ENGINES)
+    assert any(engine.title() in told for engine in summaries.ENGINES)
 
 
 def test_shapes_are_drawn_where_several_were_measured(look, drawn):
-    page = look(made_up_summary.shapes())
+    page = look(summaries.shapes())
     assert drawn(page, "context").locator(".scatterlayer .trace").count() == 8
     assert drawn(page, "batch").locator(".scatterlayer .trace").count() == 8
 
@@ -71,7 +72,7 @@ def test_a_chart_without_data_says_why(page):
 
 
 def test_each_workload_has_its_own_answers_and_charts(look, drawn):
-    page = look(made_up_summary.shapes())
+    page = look(summaries.shapes())
     first = page.locator(".cards:visible").inner_text()
     assert page.locator(".cards:visible").count() == 1
     page.get_by_label("Workload").first.select_option(index=4)
@@ -128,7 +129,7 @@ def test_the_buttons_of_a_chart_are_those_that_are_wanted(page, drawn):
 
 @pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
 def test_the_system_s_choice_is_followed(look, scheme, dark):
-    page = look(made_up_summary.summary(), color_scheme=scheme)
+    page = look(summaries.summary(), color_scheme=scheme)
     assert (luminance(page, "body", "backgroundColor") < 80) == dark
     assert (luminance(page, "body", "color") > 150) == dark
     assert (luminance(page, "#rows td", "color") > 150) == dark
@@ -136,7 +137,7 @@ def test_the_system_s_choice_is_followed(look, scheme, dark):
 
 
 def test_the_button_changes_it_charts_and_all(look, drawn):
-    page = look(made_up_summary.summary(), color_scheme="light")
+    page = look(summaries.summary(), color_scheme="light")
     drawn(page, "speed-quality")
     tick = "#chart-speed-quality .xtick text"
     assert luminance(page, tick, "fill") < 100
@@ -154,7 +155,7 @@ def test_the_button_changes_it_charts_and_all(look, drawn):
 # -- phone and keyboard ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [made_up_summary.summary, made_up_summary.shapes])
+@pytest.mark.parametrize("make", [summaries.summary, summaries.shapes])
 def test_a_phone_needs_no_sideways_scroll(look, drawn, make):
     page = look(make(), width=375)
     for name in CHARTS:
@@ -200,9 +201,9 @@ def test_hostile_names_are_text_everywhere(look, drawn):
         failed("beta", "int8", reason=HOSTILE, log=f"{HOSTILE}\ud800", title=HOSTILE, variant=HOSTILE, model=HOSTILE),
         failed("beta", "int4", "unsupported", HOSTILE, HOSTILE, title=HOSTILE, link="javascript:alert(3)"),
     ]
-    run = made_up_summary.run(hostname=HOSTILE, command=["run", HOSTILE], images={HOSTILE: HOSTILE})
+    run = summaries.run(hostname=HOSTILE, command=["run", HOSTILE], images={HOSTILE: HOSTILE})
     run["device"]["name"] = run["model"]["name"] = HOSTILE
-    page = look(made_up_summary.summary(rows, run=run), width=375)
+    page = look(summaries.summary(rows, run=run), width=375)
     page.locator("button.more").first.click()
     for name in CHARTS:
         drawn(page, name)
@@ -217,8 +218,8 @@ def test_hostile_names_are_text_everywhere(look, drawn):
 
 def test_a_run_in_which_nothing_worked_has_a_page(look):
     rows = [failed("alpha", "int8", "fetch_failed", "no network", None, workload=None)]
-    run = made_up_summary.run(model=None, images={})
-    page = look(made_up_summary.summary(rows, run=run, limits=None, timeline=[]))
+    run = summaries.run(model=None, images={})
+    page = look(summaries.summary(rows, run=run, limits=None, timeline=[]))
     assert "No row has a decode speed" in page.locator("#answers").inner_text()
     assert page.locator(".plot").count() == 0
     assert "no network" in page.locator("#failed").inner_text()

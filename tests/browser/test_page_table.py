@@ -2,9 +2,10 @@
 
 import csv
 
-import made_up_summary
 import pytest
 from playwright.sync_api import expect
+
+from tests.support import summaries
 
 COLUMN = {"engine": 2, "variant": 3, "decode": 4, "top1": 9}  # of the cells that are shown, from 1
 
@@ -36,7 +37,7 @@ def choose(page, name, value):
 
 @pytest.fixture
 def page(look):
-    return look(made_up_summary.summary())
+    return look(summaries.summary())
 
 
 def test_all_rows_the_fastest_first_and_those_without_a_number_last(page):
@@ -49,7 +50,7 @@ def test_all_rows_the_fastest_first_and_those_without_a_number_last(page):
 def test_intervals_and_flags_are_shown(page):
     row = page.locator("#rows tbody tr", has_text="noisy_host")
     assert row.count() == 1
-    rows = made_up_summary.summary()["rows"]
+    rows = summaries.summary()["rows"]
     value = next(row for row in rows if "noisy_host" in row["flags"])["decode_tps"]
     written = f"[{value['low']:.1f}, {value['high']:.1f}]"
     assert row.locator(f"td:nth-child({COLUMN['decode']}) small").inner_text() == written
@@ -134,7 +135,7 @@ def test_the_rows_that_are_left_are_saved_as_csv(page):
 
 
 def test_many_rows_come_in_pages(look):
-    page = look(made_up_summary.fleet(300))
+    page = look(summaries.fleet(300))
     assert len(cells(page, "engine")) == 25
     assert "1 to 25 of 300 rows" in page.locator("#table").inner_text()
     page.get_by_label("Next").click()

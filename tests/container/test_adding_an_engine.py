@@ -3,7 +3,8 @@
 import hashlib
 
 import pytest
-from suite import rows
+
+from tests.support.checkout import rows
 
 pytestmark = pytest.mark.container
 

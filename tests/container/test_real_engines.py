@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from suite import ROOT, Checkout
 
 from orchestrator import engines
 from orchestrator.engines import PRECISIONS
+from tests.support.checkout import ROOT, Checkout
 
 pytestmark = pytest.mark.container
 

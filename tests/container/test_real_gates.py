@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from suite import ROOT, Checkout, rows
+
+from tests.support.checkout import ROOT, Checkout, rows
 
 pytestmark = pytest.mark.container
 

@@ -5,9 +5,9 @@ import subprocess
 import time
 
 import pytest
-from suite import SMALL, leftovers, rows
 
 from orchestrator import tables
+from tests.support.checkout import SMALL, leftovers, rows
 
 pytestmark = pytest.mark.container
 
@@ -83,7 +83,7 @@ def test_known_delays_read_back(checkout):
     checkout.engine("clock", {"ten": {"settings": {"first_ms": 50, "step_ms": 10}}})
     _, summary, _ = checkout.measure("--engines", "clock", "--prompt-tokens", "16", "--new-tokens", "32")
     row = rows(summary)["ten"]
-    # Loose, as other processes may run beside a test; benchmarks/suite_overhead.py has the tight figures.
+    # Loose, as other processes may run beside a test; tests/performance/suite_overhead.py has the tight figures.
     assert row["itl_s"]["median"] == pytest.approx(0.010, rel=0.05)
     assert row["ttft_s"]["median"] == pytest.approx(0.050, rel=0.1)
 

@@ -1,5 +1,6 @@
 import pytest
-from suite import ROOT, Checkout, prune, remove_venvs
+
+from tests.support.checkout import ROOT, Checkout, prune, remove_venvs
 
 NAME = "faulty"  # of most tests' engine: what is installed for it is installed once
 

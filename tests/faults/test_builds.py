@@ -4,7 +4,8 @@ import time
 
 import psutil
 import pytest
-from suite import SMALL
+
+from tests.support.checkout import SMALL
 
 pytestmark = pytest.mark.parametrize("isolation", ["docker"], indirect=True)  # venv: unit test_venv_prepare
 

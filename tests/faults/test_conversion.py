@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from suite import SMALL, wait_for
+
+from tests.support.checkout import SMALL, wait_for
 
 VARIANT = {"one": {"precision": "int8", "artefact": "slow", "settings": {"convert_s": 5}}}
 

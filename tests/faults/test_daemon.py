@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from suite import SMALL, Checkout
+
+from tests.support.checkout import SMALL, Checkout
 
 venv_only = pytest.mark.parametrize("isolation", ["venv"], indirect=True)
 NOBODY = 65534

@@ -5,7 +5,8 @@ import os
 import subprocess
 
 import pytest
-from suite import SMALL
+
+from tests.support.checkout import SMALL
 
 
 @pytest.fixture

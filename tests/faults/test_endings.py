@@ -1,6 +1,6 @@
 """Rows 7, 8, 9, 12, 22 and 23 of docs/security.md: the word in which each way to end ends."""
 
-from suite import SMALL, rows
+from tests.support.checkout import SMALL, rows
 
 ENDS = {  # variant: its fault, and the word in which it ends
     "good": (None, "ok"), "load": ("raise_in_load", "load_failed"), "raise": ("raise_in_generate", "engine_error"),

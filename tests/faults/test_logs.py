@@ -1,6 +1,6 @@
 """Row 24 of docs/security.md: logs of any size and kind."""
 
-from suite import SMALL
+from tests.support.checkout import SMALL
 
 
 def test_a_log_of_any_size_and_kind_is_capped(checkout):

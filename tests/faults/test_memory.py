@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from suite import SMALL, rows
+
+from tests.support.checkout import SMALL, rows
 
 docker_only = pytest.mark.parametrize("isolation", ["docker"], indirect=True)
 LIMIT = ("--memory-limit", "2GB")  # the bandwidth probe takes several times the cache

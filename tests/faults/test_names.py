@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 import yaml
-from suite import ROOT, SMALL
+
+from tests.support.checkout import ROOT, SMALL
 
 EVIL = "<script>alert(1)</script>|`touch pwned`$(touch pwned);touch pwned;'\"&\x1b[31m\x07../../x\u202e"
 FOLDER = "evil $(touch pwned);touch pwned `touch pwned`'\"<script>alert(2)<|x"  # a path cannot hold a slash

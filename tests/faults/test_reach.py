@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from suite import SMALL, rows
+
+from tests.support.checkout import SMALL, rows
 
 pytestmark = pytest.mark.parametrize("isolation", ["docker"], indirect=True)
 

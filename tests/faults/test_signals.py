@@ -5,9 +5,9 @@ import signal
 import time
 
 import pytest
-from suite import SMALL, wait_for
 
 from orchestrator.images import LABEL
+from tests.support.checkout import SMALL, wait_for
 
 
 @pytest.mark.parametrize(("isolation", "signals"), [

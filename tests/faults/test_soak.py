@@ -12,7 +12,8 @@ import time
 from statistics import median
 
 import psutil
-from suite import SMALL, rows
+
+from tests.support.checkout import SMALL, rows
 
 COUNTS = {"docker": 12, "venv": 30}
 SEED = 20261121

@@ -3,12 +3,12 @@ import sys
 
 import pynvml
 import pytest
-from fakes import FakeNvml, linux_machine
 
 from orchestrator import cli, cli_engines, cli_host, cli_replay, devices, rerun, site
 from orchestrator.detection import Device
 from orchestrator.host import Host
 from orchestrator.models import hub
+from tests.support.machines import FakeNvml, linux_machine
 
 
 @pytest.fixture

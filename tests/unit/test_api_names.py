@@ -3,10 +3,10 @@
 import zipfile
 
 import pytest
-from made_up import engine
 
 from orchestrator.conformance import pinned
 from orchestrator.conformance.api_names import check_names
+from tests.support.contenders import engine
 
 HEAD = "# Full lock, Linux x86-64, Python 3.12.\n"
 FILES = {

@@ -3,10 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
-from made_up import engine, variant
 
 from orchestrator import artefacts
 from orchestrator.engines import DeviceEntry, Support
+from tests.support.contenders import engine, variant
 
 
 @pytest.fixture

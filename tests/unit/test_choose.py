@@ -4,10 +4,10 @@ import json
 import random
 
 import pytest
-from made_up import complaint
-from made_up_rows import STEADY, directory, failed, row
 
 from orchestrator.quantities import QUANTITIES
+from tests.support.summary_rows import STEADY, directory, failed, row
+from tests.support.terminal_output import complaint
 
 HOSTILE = "x|y\n# <script>alert(1)</script> \x1b[31mred " + "long " * 60
 

@@ -4,11 +4,13 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from made_up import cell, complaint, results
 
 from orchestrator import cli, cli_engines, conformance
 from orchestrator.conformance import Finding
 from orchestrator.errors import CellError
+from tests.support.contenders import cell
+from tests.support.results_directory import results
+from tests.support.terminal_output import complaint
 
 
 def test_help_names_every_command(call):

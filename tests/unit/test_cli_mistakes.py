@@ -1,7 +1,9 @@
 """The command line: a mistake is one line and exit code 2, and nothing is written."""
 
 import pytest
-from made_up import checkpoint, complaint
+
+from tests.support.checkpoints import checkpoint
+from tests.support.terminal_output import complaint
 
 WRONG = [
     (["--engines", "dumy"], "unknown engine 'dumy': did you mean 'dummy'? valid: dummy, all, "),

@@ -1,11 +1,13 @@
 """What the command line's options ask a run for."""
 
 import pytest
-from made_up import cell, checkpoint, results
 
 from orchestrator import cli
 from orchestrator import run as running
 from orchestrator.plan import Shape
+from tests.support.checkpoints import checkpoint
+from tests.support.contenders import cell
+from tests.support.results_directory import results
 
 
 class Asked(Exception):

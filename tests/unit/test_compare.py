@@ -4,11 +4,13 @@ import json
 import re
 
 import pytest
-from made_up import cell, complaint, results
-from made_up_rows import STEADY, directory, failed, row
 
 from orchestrator import compare
 from orchestrator.compare import Question
+from tests.support.contenders import cell
+from tests.support.results_directory import results
+from tests.support.summary_rows import STEADY, directory, failed, row
+from tests.support.terminal_output import complaint
 
 HOSTILE = "x|y\n# <script>alert(1)</script> @octocat #1 \x1b[31mred " + "long " * 60
 MOVED = [0.9, 0.95, 1.0, 1.05, 1.1]  # a machine that changes from launch to launch

@@ -9,12 +9,13 @@ import sys
 import time
 
 import pytest
-from made_up import cell, engine, results, variant
 
 from orchestrator import completion
 from orchestrator.cli import cli
 from orchestrator.paths import ROOT
 from orchestrator.plan import Cell, Shape
+from tests.support.contenders import cell, engine, variant
+from tests.support.results_directory import results
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """What `check` asks of a folder, as far as no engine has to run for it."""
 
 import pytest
-from made_up import checkpoint, engine, model, variant
 
 from orchestrator.conformance import render
 from orchestrator.conformance.architectures import most_precise
 from orchestrator.conformance.finding import Finding
 from orchestrator.conformance.launching import LENGTHS, prompts_for
 from orchestrator.engines import Support
+from tests.support.checkpoints import checkpoint, model
+from tests.support.contenders import engine, variant
 
 
 @pytest.mark.parametrize(

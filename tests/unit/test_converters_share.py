@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from made_up import checkpoint
 from tokenizers import Tokenizer
 
 from common.calibration import SOURCE, samples
 from common.logits import log_softmax
 from common.stand_in import with_tokenizer
+from tests.support.checkpoints import checkpoint
 
 
 def test_calibration_samples_are_spread_over_the_text(tmp_path):

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 
 import pynvml
 import pytest
-from fakes import FakeDocker, FakeGpu, FakeNvml, add_amd_gpu, linux_machine, write
 
 from orchestrator import devices
 from orchestrator.detection import Device
 from orchestrator.errors import UserError
 from orchestrator.host import SUITE, Host
+from tests.support.machines import FakeDocker, FakeGpu, FakeNvml, add_amd_gpu, linux_machine, write
 
 A, B = "GPU-aaaa1111-0000-0000-0000-000000000001", "GPU-bbbb2222-0000-0000-0000-000000000002"
 M1, M2 = "MIG-cccc3333-0000-0000-0000-000000000003", "MIG-cccc4444-0000-0000-0000-000000000004"

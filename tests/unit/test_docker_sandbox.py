@@ -4,13 +4,13 @@ import os
 import subprocess
 
 import pytest
-from fakes import FakeDocker
 
 from orchestrator import docker_sandbox
 from orchestrator.detection import Device
 from orchestrator.docker_sandbox import DockerSandbox
 from orchestrator.images import Image
 from orchestrator.sandbox import Task
+from tests.support.machines import FakeDocker
 
 CPU = Device("cpu", "a CPU", ("cpu",), None, {})
 GPUS = Device("cuda", "2 x H100", ("GPU-aaaa", "GPU-bbbb"), None, {"gpus": []})

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pynvml
 import pytest
-from fakes import DOCKER_INFO, FakeDocker, FakeGpu, FakeNvml, add_amd_gpu, linux_machine, write
 
 from orchestrator import doctor_machine
 from orchestrator.doctor import Finding, Machine, examine, render
 from orchestrator.doctor_machine import foreign_load
 from orchestrator.host import Host
+from tests.support.machines import DOCKER_INFO, FakeDocker, FakeGpu, FakeNvml, add_amd_gpu, linux_machine, write
 
 GIB = 1024**3
 NO_DRIVER = FakeNvml(error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)

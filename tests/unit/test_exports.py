@@ -8,12 +8,14 @@ import sys
 
 import pandas as pd
 import pytest
-from made_up import Results, cell, complaint, engine, results, variant
-from test_report import HOSTILE, table_after
 
 from orchestrator import exports, merge, report, spreadsheet, static_charts, stats, summarise, tables_relative
 from orchestrator.errors import UserError
 from orchestrator.plan import Cell, Shape
+from tests.support.contenders import cell, engine, variant
+from tests.support.markdown_reports import HOSTILE, table_after
+from tests.support.results_directory import Results, results
+from tests.support.terminal_output import complaint
 
 MS = 1_000_000
 FORMULA = '=HYPERLINK("http://example.org";"x")'

@@ -5,27 +5,10 @@ import math
 import shutil
 from contextlib import suppress
 
-import dummy_launch
 import pytest
 import yaml
-from fuzzing import SMALL_VALUES, changed, fuzz, text_of, torn
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up import (
-    CONFIG,
-    CONTEXT,
-    Results,
-    cell,
-    checkpoint,
-    ended,
-    gguf_text,
-    job,
-    launch,
-    made_gguf,
-    result,
-    sample,
-)  # fmt: skip
-from made_up_summary import failed, row, run
 
 from bench_dummy.bench import Dummy
 from common import launch as runtime
@@ -37,6 +20,12 @@ from orchestrator.models import entry
 from orchestrator.outcomes import OUTCOMES
 from orchestrator.paths import ROOT
 from orchestrator.weights import Weights
+from tests.support import dummy_launches
+from tests.support.checkpoints import CONFIG, checkpoint, gguf_folder, gguf_text  # fmt: skip
+from tests.support.contenders import cell  # fmt: skip
+from tests.support.malformed_documents import SMALL_VALUES, changed, fuzz, text_of, torn
+from tests.support.results_directory import CONTEXT, Results, ended, job, launch, result, sample  # fmt: skip
+from tests.support.summaries import failed, row, run
 
 JOB = job()
 SAMPLES = [sample(i, phase) for i, phase in enumerate(["warmup"] * 3 + ["measure"] * 2)]
@@ -266,7 +255,7 @@ def test_safetensors_bytes(one_shard, made):
 def gguf_bytes(folder):
     metadata = [gguf_text("general.architecture") + (8).to_bytes(4, "little") + gguf_text("llama")]
     path = folder / "made.gguf"
-    made_gguf(path, [("token_embd.weight", (64, 32), 8), ("output.weight", (64, 32), 0)], metadata)
+    gguf_folder(path, [("token_embd.weight", (64, 32), 8), ("output.weight", (64, 32), 0)], metadata)
     return path.read_bytes()
 
 
@@ -334,7 +323,7 @@ def test_summary(place, made):
 
 # -- the job, as an engine's side reads it -----------------------------------------------------------------------------
 
-RUNS = dummy_launch.make(first_ms=0.1, step_ms=0.1)
+RUNS = dummy_launches.make(first_ms=0.1, step_ms=0.1)
 
 
 @fuzz

@@ -1,9 +1,9 @@
 """Gates physics and cold_prefix; and which published cells the first would have caught."""
 
 import pytest
-from made_up import CONTEXT, ended, job, launch, loaded, probe, result, sample
 
 from orchestrator import gates, launches
+from tests.support.results_directory import CONTEXT, ended, job, launch, loaded, probe, result, sample
 
 A100 = 2039e9  # bytes/s, the data sheet's figure for the 80 GB card
 LLAMA, MISTRAL = 6_607_343_616, 7_110_660_096  # parameters that a step reads: all but the input embedding

@@ -1,10 +1,11 @@
 """The gates, on engines that lie and on engines that do not."""
 
 import pytest
-from made_up import TIED, WEIGHTS, checkpoint, loaded, sample
 
 from orchestrator import gates
 from orchestrator.weights import Weights, indivisible
+from tests.support.checkpoints import TIED, WEIGHTS, checkpoint
+from tests.support.results_directory import loaded, sample
 
 LLAMA_7B = Weights(6_738_415_616, 131_072_000, 131_072_000, 6_476_005_376, 266_240)
 

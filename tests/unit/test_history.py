@@ -1,10 +1,11 @@
 """An engine's line over versions and dates stays within one workload on one machine."""
 
 import pytest
-from made_up import Results, cell, loaded, result, results
 
 from orchestrator import history, merge, store
 from orchestrator.page import charts
+from tests.support.contenders import cell
+from tests.support.results_directory import Results, loaded, result, results
 
 A, B = cell("alpha"), cell("beta")
 

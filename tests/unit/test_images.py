@@ -6,12 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 from docker.errors import APIError, ImageNotFound
-from made_up import SUPPORTED, engine, progress
 
 from orchestrator import images
 from orchestrator.engines import DeviceEntry
 from orchestrator.errors import CellError
 from orchestrator.site import Site
+from tests.support.contenders import SUPPORTED, engine
+from tests.support.terminal_output import progress
 
 DEBIAN = "debian:bookworm-slim@sha256:" + "a" * 64
 CUDA = "nvidia/cuda:13.0-devel@sha256:" + "b" * 64

@@ -4,10 +4,10 @@ import json
 import os
 
 import pytest
-from made_up import CONTEXT, ended, job, launch, loaded, result, sample
 
 from orchestrator import launches
 from orchestrator.outcomes import OUTCOMES
+from tests.support.results_directory import CONTEXT, ended, job, launch, loaded, result, sample
 
 JOB = job()
 

@@ -1,10 +1,10 @@
 """How often a launch generates: the warm-up rule, the repetitions, and the extra run where nothing streams."""
 
 import pytest
-from dummy_launch import make, run
 
 from bench_dummy.bench import Dummy
 from common import Engine, Loaded
+from tests.support.dummy_launches import make, run
 
 
 class Scripted(Engine):

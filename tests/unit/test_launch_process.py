@@ -8,12 +8,12 @@ import subprocess
 import sys
 
 import pytest
-from dummy_launch import make
-from made_up import CONTEXT, ended
 
 from bench_dummy.bench import FAULTS
 from orchestrator import launches
 from orchestrator.host import SUITE
+from tests.support.dummy_launches import make
+from tests.support.results_directory import CONTEXT, ended
 
 
 def spawn(tmp_path, made, timeout=20, **options):

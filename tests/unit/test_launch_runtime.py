@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from dummy_launch import engine, loaded_dummy, make, run
-from made_up import CONTEXT, ended
 
 from bench_dummy.bench import Dummy
 from common import Loaded, Unsupported
 from common import launch as runtime
 from orchestrator import launches
+from tests.support.dummy_launches import engine, loaded_dummy, make, run
+from tests.support.results_directory import CONTEXT, ended
 
 
 def test_a_launch_that_goes_well(tmp_path):

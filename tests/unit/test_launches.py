@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from made_up import CONTEXT, cell, ended, job, launch, loaded, result, sample
 
 from orchestrator import gates, launches
 from orchestrator.outcomes import OUTCOMES, exit_code
+from tests.support.contenders import cell
+from tests.support.results_directory import CONTEXT, ended, job, launch, loaded, result, sample
 
 JOB = job()
 

@@ -3,10 +3,10 @@
 import zipfile
 
 import pytest
-from made_up import engine
 
 from orchestrator.conformance.lock import check_lock
 from orchestrator.engines import DeviceEntry, Support
+from tests.support.contenders import engine
 
 HEAD = "# Full lock, Linux x86-64, Python 3.12.\n"
 PACKAGES = {"fast": ["slow<2"], "slow": ["deep"], "deep": []}

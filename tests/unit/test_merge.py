@@ -4,10 +4,12 @@ import json
 import shutil
 
 import pytest
-from made_up import Results, cell, complaint, results
 
 from orchestrator import journal, merge, report, tables
 from orchestrator.errors import UserError
+from tests.support.contenders import cell
+from tests.support.results_directory import Results, results
+from tests.support.terminal_output import complaint
 
 A, B = cell("alpha"), cell("beta")
 

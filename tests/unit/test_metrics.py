@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from made_up import job, sample
 
 from orchestrator import metrics
+from tests.support.results_directory import job, sample
 
 MS = 1_000_000
 

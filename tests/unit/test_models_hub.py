@@ -9,10 +9,10 @@ import numpy as np
 import psutil
 import pytest
 from safetensors.numpy import save
-from stub_hub import StubHub
 
 from orchestrator.errors import CellError, UserError
 from orchestrator.models import Model, hub, hub_retry, manifest, resolve
+from tests.support.hub_server import StubHub
 
 REPO = "org/some-model"
 SECRET = "hf_ThisIsTheSecretOfTheTest"

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import pynvml
 import pytest
-from fakes import FakeNvml, linux_machine, write
 
 from orchestrator import monitor as package
 from orchestrator.detection import Device
@@ -21,6 +20,7 @@ from orchestrator.monitor import Monitor, Probe, amd, default_probes, nvidia
 from orchestrator.monitor.amd import AmdProbe
 from orchestrator.monitor.cpu import CpuProbe
 from orchestrator.monitor.nvidia import NvidiaProbe
+from tests.support.machines import FakeNvml, linux_machine, write
 
 A, B, M = "GPU-aaaa1111", "GPU-bbbb2222", "MIG-cccc3333"
 NOT_SUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED

@@ -5,13 +5,13 @@ from bisect import bisect_right
 
 import pynvml
 import pytest
-from fakes import linux_machine, write
 
 from orchestrator.detection import Device
 from orchestrator.host import Host
 from orchestrator.monitor import Monitor, Unavailable, energy, rapl
 from orchestrator.monitor.energy import flags, integrate, per_token
 from orchestrator.monitor.rapl import RaplProbe
+from tests.support.machines import linux_machine, write
 
 S = 1_000_000_000
 NVML = "NVML energy counter"

@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from made_up import Results, cell, engine, job, results, sample, variant
 
 from orchestrator import original
 from orchestrator.errors import UserError
 from orchestrator.plan import Cell, Shape
+from tests.support.contenders import cell, engine, variant
+from tests.support.results_directory import Results, job, results, sample
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 import io
 
 import pytest
-from made_up import SUPPORTED, engine
 
 from orchestrator import package_index
 from orchestrator.engines import DeviceEntry
 from orchestrator.errors import CellError
 from orchestrator.site import Site
+from tests.support.contenders import SUPPORTED, engine
 
 UP, DOWN = "https://up.example/whl", "https://down.example/whl"
 PLAIN, BUILD = "torch==2.13.0\n", "numpy==2.5.5\ntorch==2.13.0+rocm7.2\n"

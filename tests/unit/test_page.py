@@ -6,13 +6,14 @@ import json
 import re
 from html.parser import HTMLParser
 
-import made_up_summary
 import pytest
-from made_up import cell, results
-from made_up_summary import failed, row
 
 from orchestrator import merge, report, summarise
 from orchestrator.page import document, embed, failures, rows
+from tests.support import summaries
+from tests.support.contenders import cell
+from tests.support.results_directory import results
+from tests.support.summaries import failed, row
 
 HOSTILE = "x|y\n<script>alert(1)</script><!-- <img src=x onerror=alert(2)> &amp; </style>\u2028\u202e%{x}"
 
@@ -43,7 +44,7 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page():
-    return document.render(made_up_summary.summary())
+    return document.render(summaries.summary())
 
 
 def hostile_summary():
@@ -53,9 +54,9 @@ def hostile_summary():
         failed("beta", "int8", reason=HOSTILE, log=f"{HOSTILE}\x00\ud800", title=HOSTILE, model=HOSTILE),
         failed("beta", "int4", "unsupported", HOSTILE, HOSTILE, title=HOSTILE, link="javascript:alert(3)"),
     ]  # fmt: skip
-    run = made_up_summary.run(hostname=HOSTILE, command=["run", HOSTILE], images={HOSTILE: HOSTILE}, started=HOSTILE)
+    run = summaries.run(hostname=HOSTILE, command=["run", HOSTILE], images={HOSTILE: HOSTILE}, started=HOSTILE)
     run["device"]["name"] = HOSTILE
-    return made_up_summary.summary(bad, run=run)
+    return summaries.summary(bad, run=run)
 
 
 # -- one file ----------------------------------------------------------------------------------------------------------
@@ -107,7 +108,7 @@ def test_the_libraries_unpack_to_what_the_packages_hold(page):
 
 
 def test_ten_thousand_rows_stay_below_20_mb():
-    text = document.render(made_up_summary.fleet(10_000))
+    text = document.render(summaries.fleet(10_000))
     assert len(text.encode()) < 20e6
     data = re.search(r'<script type="application/json" id="table-data">(.*?)</script>', text)[1]
     assert len(json.loads(data)["rows"]) == 10_000
@@ -148,7 +149,7 @@ def test_logs_are_plain_text(log, plain):
 
 
 def test_cells_that_failed_alike_stand_together():
-    found, unsupported, left_out = failures.failures(made_up_summary.summary()["rows"])
+    found, unsupported, left_out = failures.failures(summaries.summary()["rows"])
     assert [(each.outcome, each.cells) for each in found] == [
         ("build_failed", ["Epsilon int8", "Epsilon int4"]),
         ("load_failed", ["Gamma int4"]),
@@ -175,7 +176,7 @@ def test_long_logs_are_left_out_in_the_end_and_that_is_said(monkeypatch):
     found, _, left_out = failures.failures(made)
     assert [each.log is None for each in found] == [False, False, True]
     assert left_out == 1
-    assert "For 1 of these groups reason and log are left out" in document.render(made_up_summary.summary(made))
+    assert "For 1 of these groups reason and log are left out" in document.render(summaries.summary(made))
 
 
 # -- the summary that it is made from ----------------------------------------------------------------------------------
@@ -183,10 +184,10 @@ def test_long_logs_are_left_out_in_the_end_and_that_is_said(monkeypatch):
 
 def test_made_up_rows_have_what_summarised_ones_have(tmp_path):
     summary = summarise.summarise(results(tmp_path / "r", [cell()], 5))
-    assert made_up_summary.row().keys() == summary["rows"][0].keys()
-    assert made_up_summary.failed().keys() == summary["rows"][0].keys()
-    assert made_up_summary.summary().keys() == summary.keys()
-    assert made_up_summary.timeline([row()])[0].keys() == summary["timeline"][0].keys()
+    assert summaries.row().keys() == summary["rows"][0].keys()
+    assert summaries.failed().keys() == summary["rows"][0].keys()
+    assert summaries.summary().keys() == summary.keys()
+    assert summaries.timeline([row()])[0].keys() == summary["timeline"][0].keys()
 
 
 def test_it_is_written_beside_the_report_of_a_run_and_of_merged_runs(tmp_path):
@@ -201,7 +202,7 @@ def test_it_is_written_beside_the_report_of_a_run_and_of_merged_runs(tmp_path):
 
 
 def test_a_summary_of_an_earlier_version_has_a_page():
-    summary = made_up_summary.summary()
+    summary = summaries.summary()
     summary.pop("timeline")
     for each in summary["rows"]:
         for key in ("itl_quantiles", "log_tail", "artefact", "started", "energy_idle_subtracted_j_per_token"):
@@ -213,20 +214,20 @@ def test_a_summary_of_an_earlier_version_has_a_page():
 
 def test_a_quick_run_says_that_it_is_no_measurement(page):
     assert "This is not a measurement" not in page
-    run = made_up_summary.run(is_measurement=False)
-    assert "This is not a measurement" in document.render(made_up_summary.summary(run=run))
+    run = summaries.run(is_measurement=False)
+    assert "This is not a measurement" in document.render(summaries.summary(run=run))
 
 
 def test_many_workloads_are_cut_and_that_is_said():
     made = [row("alpha", "int8", number, prompt_tokens=number + 1) for number in range(document.WORKLOADS + 3)]
-    text = document.render(made_up_summary.summary(made))
+    text = document.render(summaries.summary(made))
     assert f"Answers and charts of the first {document.WORKLOADS} workloads" in text
     assert "rows of the other 3 as well" in text
     assert text.count('<option value="w') == document.WORKLOADS
 
 
 def test_columns_that_say_the_same_of_all_rows_are_hidden():
-    made = made_up_summary.summary()["rows"]
+    made = summaries.summary()["rows"]
     shown = {column["title"]: column["shown"] for column in rows.table(made)["columns"]}
     assert not shown["Machine"] and not shown["Workload"]
     made[0] = {**made[0], "machine": "other"}

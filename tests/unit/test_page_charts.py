@@ -1,12 +1,12 @@
 """The charts and answers of report.html: what they show of a summary's rows, and when they have nothing to show."""
 
-import made_up_summary
 import plotly.graph_objects as go
 import pytest
-from made_up_summary import failed, row
 
 from orchestrator.page import answers, charts
 from orchestrator.page.charts import spread, style, tradeoffs
+from tests.support import summaries
+from tests.support.summaries import failed, row
 
 HOSTILE = "<b>x</b> <a href='javascript:1'>y</a>\n%{x} &lt;" + "z" * 500
 
@@ -28,7 +28,7 @@ def value(median, low=None, high=None):
 # -- charts ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [made_up_summary.summary, made_up_summary.shapes, lambda: made_up_summary.fleet(300)])
+@pytest.mark.parametrize("make", [summaries.summary, summaries.shapes, lambda: summaries.fleet(300)])
 def test_plotly_takes_every_figure(make):
     found = charts.figures(make())
     assert {drawn.name for drawn in found} == set(charts.CHARTS)
@@ -39,7 +39,7 @@ def test_plotly_takes_every_figure(make):
 
 
 def test_what_cannot_be_drawn_says_why():
-    summary = made_up_summary.summary([failed()], timeline=[])
+    summary = summaries.summary([failed()], timeline=[])
     found = charts.figures(summary)
     assert [drawn.name for drawn in found if drawn.figure] == []
     assert all(drawn.lacking.endswith(".") for drawn in found)
@@ -56,7 +56,7 @@ def test_speed_against_quality_joins_the_front():
     made = [row("alpha", precision) for precision in ("float32", "int8", "int4")]
     for each, speed, top1 in zip(made, (10, 20, 15), (1.0, 0.99, 0.95), strict=True):
         each.update(decode_tps=value(speed), quality={**each["quality"], "top1": top1})
-    front, points, *_ = tradeoffs.speed_quality(made_up_summary.summary(made))["data"]
+    front, points, *_ = tradeoffs.speed_quality(summaries.summary(made))["data"]
     assert (front["x"], front["y"]) == ([20.0, 10.0], [99.0, 100.0])
     assert points["x"] == [10, 20, 15]
     assert points["error_x"]["array"] == pytest.approx([0.1, 0.2, 0.15])
@@ -75,35 +75,35 @@ def test_memory_is_what_must_be_free(changes, mib):
 
 def test_the_limit_is_at_100_percent():
     made = [row("alpha", "int8", mbu=0.5), row("beta", "int8", mbu=0.8), row("gamma", "int8", mbu=None)]
-    figure = charts.CHARTS["limit"].build(made_up_summary.summary(made))
+    figure = charts.CHARTS["limit"].build(summaries.summary(made))
     assert figure["data"][0]["x"] == [50.0, 80.0]  # the best on top
     assert (figure["layout"]["shapes"][0]["x0"], figure["layout"]["shapes"][0]["x1"]) == (100, 100)
 
 
 def test_only_rows_that_differ_in_the_shape_alone_form_a_line():
     made = [row("alpha", "int8", batch_size=size) for size in (4, 1)] + [row("beta", "int8", batch_size=1)]
-    figure = charts.CHARTS["batch"].build(made_up_summary.summary(made))
+    figure = charts.CHARTS["batch"].build(summaries.summary(made))
     assert [trace["x"] for trace in figure["data"]] == [[1, 4]]
-    assert charts.CHARTS["context"].build(made_up_summary.summary(made)) is None
+    assert charts.CHARTS["context"].build(summaries.summary(made)) is None
 
 
 def test_few_steps_have_no_tail():
     made = row("alpha", "int8")
     made["itl_quantiles"] = {**made["itl_quantiles"], "count": 63}
-    box, points = spread.step_times(made_up_summary.summary([made]))["data"]
+    box, points = spread.step_times(summaries.summary([made]))["data"]
     assert (box["lowerfence"][0], box["upperfence"][0]) == (points["x"][0], points["x"][2])
     assert "too few steps for a tail" in points["hovertext"][0]
 
 
 def test_launches_stand_about_their_median():
     made = row("alpha", "int8", decode_tps={**value(100.0), "values": [90.0, 100.0, 105.0]}, blocks=[0, 1, 3])
-    [trace] = spread.launches(made_up_summary.summary([made]))["data"]
+    [trace] = spread.launches(summaries.summary([made]))["data"]
     assert trace["x"] == pytest.approx([-10, 0, 5])
     assert "launch 4: 105 tokens/s" in trace["hovertext"][2]
 
 
 def test_the_timeline_shows_launches_and_what_is_known_of_the_machine():
-    summary = made_up_summary.summary([row("alpha", "int8"), failed("beta", "int8")])
+    summary = summaries.summary([row("alpha", "int8"), failed("beta", "int8")])
     figure = charts.CHARTS["timeline"].build(summary)
     bars = figure["data"][0]
     assert len(bars["x"]) == 6
@@ -120,14 +120,14 @@ def test_the_timeline_shows_launches_and_what_is_known_of_the_machine():
 
 
 def test_each_merged_run_has_a_timeline_of_its_own():
-    entries = [*made_up_summary.timeline([row()], source="one"), *made_up_summary.timeline([row()], source="two")]
-    found = charts.figures(made_up_summary.summary([row()], timeline=entries))
+    entries = [*summaries.timeline([row()], source="one"), *summaries.timeline([row()], source="two")]
+    found = charts.figures(summaries.summary([row()], timeline=entries))
     assert [drawn.about for drawn in found if drawn.name == "timeline"] == ["one", "two"]
 
 
 def test_too_many_points_are_thinned_and_the_front_stays():
     made = speeds(**{f"v{number}": 1 + number % 997 for number in range(4 * style.POINTS)}, best=5000)
-    figure = tradeoffs.speed_quality(made_up_summary.summary(made))
+    figure = tradeoffs.speed_quality(summaries.summary(made))
     assert (
         f"{len(made)} rows are too many to draw: every 5th and the front are shown"
         in figure["layout"]["title"]["subtitle"]["text"]

@@ -1,11 +1,11 @@
 """Which rows of two sets belong together."""
 
 import pytest
-from made_up_rows import directory, failed, row
 
 from orchestrator import pairing
 from orchestrator.errors import UserError
 from orchestrator.pairing import Selector
+from tests.support.summary_rows import directory, failed, row
 
 
 def told(pairs):

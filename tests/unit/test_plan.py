@@ -3,11 +3,12 @@
 from collections import Counter
 
 import pytest
-from made_up import CONFIG, cell, engine, variant
 
 from orchestrator import plan
 from orchestrator.engines import Support
 from orchestrator.errors import UserError
+from tests.support.checkpoints import CONFIG
+from tests.support.contenders import cell, engine, variant
 
 SHAPES = [plan.Shape(1, 8, 4), plan.Shape(2, 8, 4)]
 

@@ -4,10 +4,10 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from made_up import engine
 
 from orchestrator.errors import CellError
 from orchestrator.preparation import prepare_all
+from tests.support.contenders import engine
 
 
 def test_what_shares_software_is_built_once_and_then_found(tmp_path):

@@ -1,10 +1,10 @@
 """Prompts: exactly as long as asked for, never the same twice in a launch, the same in every run."""
 
 import pytest
-from made_up import checkpoint, model
 
 from orchestrator import prompts
 from orchestrator.errors import UserError
+from tests.support.checkpoints import checkpoint, model
 
 
 @pytest.fixture(params=["text", "random"])

@@ -1,9 +1,9 @@
 """What a constraint may say, and what a row knows about it."""
 
 import pytest
-from made_up_rows import failed, row
 
 from orchestrator.quantities import QUANTITIES, launches
+from tests.support.summary_rows import failed, row
 
 GB = 1e9 / 2**20
 

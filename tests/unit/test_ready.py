@@ -4,12 +4,12 @@ import json
 import struct
 
 import pytest
-from made_up import CONFIG, checkpoint, gguf_text, made_gguf, model
-from stub_hub import StubHub
 
 from orchestrator.errors import CellError, UserError
 from orchestrator.models import manifest, ready
 from orchestrator.models.entry import Entry, Source
+from tests.support.checkpoints import CONFIG, checkpoint, gguf_folder, gguf_text, model
+from tests.support.hub_server import StubHub
 
 V, H, INNER = CONFIG["vocab_size"], CONFIG["hidden_size"], CONFIG["intermediate_size"]
 F32, Q4_0, Q8_0 = 0, 2, 8
@@ -43,7 +43,7 @@ def quantised(folder, name="m.gguf", file_type=None, kind=F32, metadata=(), **si
         table.append((f"blk.{layer}.other.weight", (2048, 32), kind))
     folder.mkdir(exist_ok=True)
     said = [] if file_type is None else [number("general.file_type", file_type)]
-    made_gguf(folder / name, table, [*said, *metadata])
+    gguf_folder(folder / name, table, [*said, *metadata])
     return folder / name
 
 

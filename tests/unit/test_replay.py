@@ -6,28 +6,17 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from in_process import InProcess
-from made_up import (
-    HOST,
-    Results,
-    cell,
-    checkpoint,
-    complaint,
-    engine,
-    job,
-    model,
-    probe,
-    progress,
-    results,
-    sample,
-    variant,
-)
 
 from bench_dummy.bench import Dummy
 from common import bandwidth
 from orchestrator import engines, host, launcher, launches, original, outcomes, plan, recorded, replay, rerun, run
 from orchestrator.images import Image
 from orchestrator.request import Request
+from tests.support.checkpoints import checkpoint, model
+from tests.support.contenders import cell, engine, variant
+from tests.support.in_process_sandbox import InProcess
+from tests.support.results_directory import HOST, Results, job, probe, results, sample
+from tests.support.terminal_output import complaint, progress
 
 SAME = (True, "identical")
 

@@ -6,14 +6,15 @@ import re
 
 import pandas as pd
 import pytest
-from made_up import Results, cell, engine, result, results, variant
 
 from orchestrator import markdown, report, summarise, tables, texts
 from orchestrator.plan import Cell, Shape
+from tests.support.contenders import cell, engine, variant
+from tests.support.markdown_reports import HOSTILE, table_after
+from tests.support.results_directory import Results, result, results
 
 MS = 1_000_000
 SHAPE = Shape(1, 4, 3)
-HOSTILE = "x|y\n# <script>alert(1)</script> [a](javascript:1) `code` *b* _c_"
 
 
 def cells():
@@ -30,19 +31,6 @@ def steps(block, _iteration):
 @pytest.fixture
 def summary(tmp_path):
     return summarise.summarise(results(tmp_path / "r", cells(), 5, steps=steps))
-
-
-def table_after(text, heading):
-    """The cells of the first pipe table below `heading`, header first."""
-    _, found, rest = text.partition(heading)
-    assert found, heading
-    lines = []
-    for line in rest.splitlines():
-        if line.startswith("|"):
-            lines.append([each.strip() for each in re.split(r"(?<!\\)\|", line)[1:-1]])
-        elif lines:
-            break
-    return [line for line in lines if not re.fullmatch(r":?-+:?", line[0])]
 
 
 def test_speed_is_engine_by_precision_with_its_interval(summary):

@@ -5,8 +5,6 @@ import random
 import time
 
 import pytest
-from in_process import InProcess
-from made_up import checkpoint, engine, model, probe, progress, variant
 
 from bench_dummy.bench import Dummy
 from common import bandwidth
@@ -15,6 +13,11 @@ from orchestrator.detection import Device
 from orchestrator.errors import CellError
 from orchestrator.models.ready import ReadyMade
 from orchestrator.request import Request
+from tests.support.checkpoints import checkpoint, model
+from tests.support.contenders import engine, variant
+from tests.support.in_process_sandbox import InProcess
+from tests.support.results_directory import probe
+from tests.support.terminal_output import progress
 
 SHAPE = plan.Shape(1, 8, 6)
 

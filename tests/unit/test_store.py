@@ -5,11 +5,13 @@ import sys
 
 import duckdb
 import pytest
-from made_up import Results, cell, complaint, results
 
 from orchestrator import journal, merge, report, store
 from orchestrator.errors import UserError
 from orchestrator.paths import ROOT
+from tests.support.contenders import cell
+from tests.support.results_directory import Results, results
+from tests.support.terminal_output import complaint
 
 A, B = cell("alpha"), cell("beta")
 

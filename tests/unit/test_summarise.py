@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from made_up import Results, cell, job, loaded, result, results, sample
 
 from orchestrator import summarise
 from orchestrator.errors import UserError
+from tests.support.contenders import cell
+from tests.support.results_directory import Results, job, loaded, result, results, sample
 
 MS = 1_000_000
 A, B = cell("alpha"), cell("beta")

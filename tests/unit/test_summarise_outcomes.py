@@ -1,9 +1,10 @@
 """How a cell ended: failed, interrupted, resumed, superseded."""
 
 import pytest
-from made_up import Results, cell
 
 from orchestrator import summarise
+from tests.support.contenders import cell
+from tests.support.results_directory import Results
 
 A, B = cell("alpha"), cell("beta")
 

@@ -10,9 +10,9 @@ import time
 
 import psutil
 import pytest
-from dummy_launch import make
 
 from orchestrator.host import SUITE
+from tests.support.dummy_launches import make
 
 
 def start(tmp_path, made, *options):

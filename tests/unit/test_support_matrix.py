@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from made_up import engine
 
 from orchestrator import engines, matrix
 from orchestrator.engines import DeviceEntry, Support
 from orchestrator.models import shapes
 from orchestrator.paths import ROOT
+from tests.support.contenders import engine
 
 
 def real():

@@ -1,9 +1,10 @@
 """The tables that say how far a number can be trusted: order, evidence, memory, limits."""
 
 import pytest
-from made_up import cell, results
 
 from orchestrator import merge, summarise, tables
+from tests.support.contenders import cell
+from tests.support.results_directory import results
 
 MS = 1_000_000
 A, B = cell("alpha"), cell("beta")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import CONFIG, checkpoint, made_gguf
-from made_up import gguf_text as text
 from safetensors.numpy import save_file
 
 from orchestrator import tensors
 from orchestrator.paths import ROOT
 from orchestrator.tensors import Tensor, Unreadable, gguf, step_bytes
+from tests.support.checkpoints import CONFIG, checkpoint, gguf_folder
+from tests.support.checkpoints import gguf_text as text
 
 V, H = CONFIG["vocab_size"], CONFIG["hidden_size"]
 F32, F16, Q8_0, Q4_K = 0, 1, 8, 12
@@ -150,7 +150,7 @@ OUTPUT = ("output.weight", (V, 256), F16)
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_gguf_untied(tmp_path, version):
-    folder = made_gguf(tmp_path / "model.gguf", [OUTPUT, EMBEDDED, NORM, GATE], METADATA, version=version)
+    folder = gguf_folder(tmp_path / "model.gguf", [OUTPUT, EMBEDDED, NORM, GATE], METADATA, version=version)
     found = tensors.read(folder)
     assert found[1] == Tensor("token_embd.weight", (V, 256), "Q8_0", V * 8 * 34, "model.gguf")
     assert found[3] == Tensor("blk.0.ffn_gate.weight", (512, 256), "Q4_K", 512 * 144, "model.gguf")
@@ -163,7 +163,7 @@ def test_gguf_untied(tmp_path, version):
 
 def test_gguf_tied_and_aligned_otherwise(tmp_path):
     metadata = [*METADATA, text("general.alignment") + struct.pack("<II", 4, 64)]
-    folder = made_gguf(tmp_path / "model.gguf", [EMBEDDED, NORM, GATE], metadata, alignment=64)
+    folder = gguf_folder(tmp_path / "model.gguf", [EMBEDDED, NORM, GATE], metadata, alignment=64)
     step = step_bytes(tensors.read(folder), CONFIG)
     assert step.tied
     assert step.read == step.total == V * 8 * 34 + 4 * 256 + 512 * 144
@@ -179,17 +179,17 @@ def test_gguf_types_are_those_of_llama_cpp():
 
 
 def test_gguf_in_parts(tmp_path):
-    made_gguf(tmp_path / "m-00001-of-00002.gguf", [EMBEDDED])
+    gguf_folder(tmp_path / "m-00001-of-00002.gguf", [EMBEDDED])
     assert refusal(tmp_path) == "m-00001-of-00002.gguf is one of 2 parts, of which 1 are here"
-    made_gguf(tmp_path / "m-00002-of-00002.gguf", [OUTPUT])
+    gguf_folder(tmp_path / "m-00002-of-00002.gguf", [OUTPUT])
     assert list(sizes(tmp_path)) == ["token_embd.weight", "output.weight"]
-    made_gguf(tmp_path / "other.gguf", [EMBEDDED])
+    gguf_folder(tmp_path / "other.gguf", [EMBEDDED])
     assert "one of 3 models" in refusal(tmp_path)
 
 
 def test_every_cut_of_a_gguf_is_refused(tmp_path):
     path = tmp_path / "model.gguf"
-    made_gguf(path, [NORM, ("token_embd.weight", (4, 32), Q8_0)], METADATA)
+    gguf_folder(path, [NORM, ("token_embd.weight", (4, 32), Q8_0)], METADATA)
     whole = path.read_bytes()
     needed = len(whole) - 24  # the padding after the last tensor is not needed: 136 of 160 bytes
     assert len(tensors.read(tmp_path)) == 2
@@ -226,7 +226,7 @@ def strings(count: int) -> bytes:
     ],
 )
 def test_gguf_that_lies(tmp_path, arguments, said):
-    message = refusal(made_gguf(tmp_path / "model.gguf", **{"table": [EMBEDDED], **arguments}))
+    message = refusal(gguf_folder(tmp_path / "model.gguf", **{"table": [EMBEDDED], **arguments}))
     assert message.startswith("model.gguf ")
     assert said in message
 
@@ -466,7 +466,7 @@ def test_onnx_graphs_that_lie(tmp_path, onnx):
 def test_no_model_several_models_and_links(tmp_path):
     assert refusal(tmp_path).endswith("has no file of a known format: one model is expected")
     assert refusal(tmp_path / "gone").startswith("gone has no file")
-    made_gguf(tmp_path / "model.gguf", [EMBEDDED])
+    gguf_folder(tmp_path / "model.gguf", [EMBEDDED])
     made_ctranslate2(tmp_path, INT8)
     assert "GGUF tensor table and CTranslate2 variables" in refusal(tmp_path)
     (tmp_path / "model.bin").unlink()

@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from made_up import Results, cell, launch, sample
 
 from orchestrator import report, summarise, timeline
+from tests.support.contenders import cell
+from tests.support.results_directory import Results, launch, sample
 
 
 def test_shares_are_of_the_measured_iterations(tmp_path):

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from made_up import CONFIG, TIED, WEIGHTS, job, loaded, probe
 from safetensors.numpy import save_file
 
 from orchestrator import kv, traffic
+from tests.support.checkpoints import CONFIG, TIED, WEIGHTS
+from tests.support.results_directory import job, loaded, probe
 
 GQA = {"num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 64, "hidden_size": 512}
 

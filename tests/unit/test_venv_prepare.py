@@ -1,12 +1,13 @@
 """A virtual environment is made once, from what its name says, and whole."""
 
 import pytest
-from made_up import SUPPORTED, engine, progress
 
 from orchestrator.engines import DeviceEntry
 from orchestrator.errors import CellError
 from orchestrator.site import Site
 from orchestrator.venv_sandbox import VenvSandbox
+from tests.support.contenders import SUPPORTED, engine
+from tests.support.terminal_output import progress
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from made_up import progress
 
 from orchestrator.host import SUITE
 from orchestrator.sandbox import Task
 from orchestrator.site import Site
 from orchestrator.venv_sandbox import Environment, VenvSandbox
+from tests.support.terminal_output import progress
 
 TOY = """
 import argparse, json, os, pathlib, signal, subprocess, sys, time

@@ -1,0 +1,1 @@
+"""The tests, one folder a tier; support/ holds what several of them share."""

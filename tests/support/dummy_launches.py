@@ -1,0 +1,42 @@
+"""Jobs for the dummy, and launches of it in this process."""
+
+import json
+
+from bench_dummy.bench import Dummy
+from common import Loaded
+from common import launch as runtime
+from tests.support.contenders import cell
+from tests.support.results_directory import job
+
+STEADY = {"min": 3, "max": 10, "span": 1e9}  # any three durations will do
+
+
+def make(repetitions=2, shape=(2, 4, 5), score=None, warmup=STEADY, **settings):
+    made = job(cell(shape=shape, settings=settings), repetitions, warmup=warmup)
+    return {**made, "score": score} if score else made
+
+
+def run(made, out, engine=Dummy):
+    """(exit code, result.json, samples)."""
+    code = runtime.run(engine, made, out)
+    assert sorted(path.name for path in out.iterdir() if path.suffix != ".npy") == ["result.json", "samples.jsonl"]
+    return code, json.loads((out / "result.json").read_text()), samples(out)
+
+
+def samples(out):
+    return [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
+
+
+def loaded_dummy(made):
+    engine = Dummy()
+    engine.load(made)
+    return engine
+
+
+def engine(load=None, **methods):
+    """A subclass of the dummy in which some methods are others."""
+
+    def good(self, job):
+        return Loaded("1", "float32", 4000)
+
+    return type("Made", (Dummy,), {"vocabulary": 64, "settings": {}, "fault": None, "load": load or good, **methods})
