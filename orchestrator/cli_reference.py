@@ -16,14 +16,15 @@ def as_markdown(group: click.Group) -> str:
     parts = []
     for name in group.list_commands(context):
         command = group.get_command(context, name)
-        assert command is not None  # list_commands named it
-        parts += [f"## {name}", *_section(name, command)]
+        if command is not None and not command.hidden:
+            parts += [f"## {name}", *_section(name, command)]
     return "\n\n".join(parts) + "\n"
 
 
 def _section(name: str, command: click.Command) -> Iterator[str]:
-    usage = [f"{PROGRAM} {name}", *(_name(each) for each in command.params if isinstance(each, click.Argument))]
-    options = [each for each in command.params if isinstance(each, click.Option) and not each.hidden]
+    arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    usage = [f"{PROGRAM} {name}", *map(_name, arguments)]
     yield f"```sh\n{' '.join([*usage, '[OPTIONS]'] if options else usage)}\n```"
     yield from _paragraphs(command.help or "")
     if options:

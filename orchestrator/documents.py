@@ -61,24 +61,28 @@ def update(sources: Sources, file: Path | None = None) -> list[Path]:
 
     Raises UserError where `file` has no generated part, or where a mark names something that does not exist.
     """
-    made = {file: _renewed(sources, file)} if file else render(sources)
-    if file and not _PART.search(made[file]):
+    rendered = {file: _renewed(sources, file)} if file else render(sources)
+    if file and not _PART.search(rendered[file]):
         raise UserError(f"{file} has no generated part: see the marks in docs/engines/matrix.md")
-    changed = [path for path, text in made.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    changed = [
+        path for path, text in rendered.items() if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
     for path in changed:
-        write_atomically(path, made[path])
+        write_atomically(path, rendered[path])
     return changed
 
 
 def render(sources: Sources) -> dict[Path, str]:
     """The pictures, and every page of README.md and docs/ that has a generated part, as they should be."""
-    made = {
+    pictures = {
         sources.root / "docs" / "pictures" / f"{name}-{theme}.svg": picture.draw(summary, colours)
         for name, summary in sources.published.items()
         for theme, colours in picture.THEMES.items()
     }
     pages = [sources.root / "README.md", *sorted((sources.root / "docs").rglob("*.md"))]
-    return made | {page: _renewed(sources, page) for page in pages if _PART.search(page.read_text(encoding="utf-8"))}
+    return pictures | {
+        page: _renewed(sources, page) for page in pages if _PART.search(page.read_text(encoding="utf-8"))
+    }
 
 
 def _renewed(sources: Sources, page: Path) -> str:
