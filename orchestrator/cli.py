@@ -116,7 +116,7 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
     default="tiny",
     show_default=True,
     shell_complete=completion.model,
-    help="tiny, synthetic:<shape>, a directory, ORG/NAME@REV, or a model's entry FILE.yaml (docs/ready_made.md)",
+    help="tiny, synthetic:<shape>, a directory, ORG/NAME@REV, or a model's entry FILE.yaml (docs/extend/ready_made.md)",
 )
 @click.option(
     "--artefacts", default="convert", show_default=True,
@@ -279,7 +279,7 @@ def read_entry(model: str, artefacts: str, known: dict[str, engines.Engine], pro
     if artefacts == "ready" and not entry.ready:
         raise UserError(
             "--artefacts ready: --model must be an entry FILE.yaml that names checkpoints under `ready:`, see "
-            "docs/ready_made.md"
+            "docs/extend/ready_made.md"
         )
     if artefacts == "convert" and entry.ready:
         progress.say(f"{entry.file}: its ready-made checkpoints are not used without --artefacts ready")

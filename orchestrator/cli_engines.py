@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from orchestrator import completion, devices, engines, matrix, outcomes, plan
+from orchestrator import cli_reference, completion, devices, documents, engines, matrix, outcomes, plan
 from orchestrator.cli_options import DEVICE, FORMAT, GPUS, ISOLATION, WAIT
 from orchestrator.errors import CellError, UserError
 from orchestrator.isolation import make_sandbox
 from orchestrator.locks import device_lock
 from orchestrator.models import resolve
-from orchestrator.paths import CACHE
+from orchestrator.paths import CACHE, ROOT
 from orchestrator.preparation import prepare_all
 from orchestrator.progress import Progress
 from orchestrator.site import Site
@@ -29,23 +29,29 @@ from orchestrator.terminal import plain
 )  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), default="table", show_default=True)
 @click.option(
-    "--update", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="rewrite the matrix in this file"
-)
-def list_command(device: str, form: str, update: Path | None) -> int:
+    "--update", metavar="[FILE]", is_flag=False, flag_value="", type=str,
+    help="write the generated tables and pictures anew, in FILE alone or in README.md and docs/",
+)  # fmt: skip
+@click.pass_context
+def list_command(context: click.Context, device: str, form: str, update: str | None) -> int:
     """Show the engines and what they support.
 
     \b
     ./benchmark.sh list                         what runs on a CPU, and why the rest does not
     ./benchmark.sh list --device cuda
     ./benchmark.sh list --format json           every engine, variant and device
+    ./benchmark.sh list --update                renew what is generated in README.md and docs/
     """
     found = list(engines.discover().values())
     real = [engine for engine in found if not engine.test_only]
-    if update:
-        try:
-            matrix.update(update, real)
-        except ValueError as error:
-            raise UserError(str(error)) from error
+    if update is not None:
+        file = Path(update) if update else None
+        if file and not file.is_file():
+            raise UserError(f"--update: no such file: {file}")
+        commands = context.find_root().command
+        sources = documents.Sources(ROOT, real, cli_reference.as_markdown(commands))
+        for path in documents.update(sources, file):
+            click.echo(path)
         return outcomes.EXIT_OK
     if form == "json":
         click.echo(json.dumps([_as_json(engine) for engine in found], indent=1))

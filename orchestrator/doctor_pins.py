@@ -16,7 +16,7 @@ PINNED = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])? *={2,3} *[^*\s;#,]+(?=[\s;#]|
 INSTALLS = re.compile(r"\b(?:pip|uv pip) +(?:install|download) +(.*)")
 TAKES_A_VALUE = ("-r", "-d", "-c", "-i", "-f", "--progress-bar", "--no-binary", "--only-binary", "--index-url",
                  "--extra-index-url", "--find-links", "--target")  # fmt: skip
-OPEN = "versions of Debian's packages and the wheels' hashes are not pinned (docs/security.md)"
+OPEN = "versions of Debian's packages and the wheels' hashes are not pinned (docs/trust/security.md)"
 SHOWN = 5
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TextIO
 
 import pandas as pd
@@ -23,7 +22,6 @@ LEGEND = (
     "A cell names the variants that run; `no`, `planned` and footnotes say why the others do not. Verified: when it "
     "was run on this kind of device, on what, and where the results are."
 )
-BEGIN, END = "<!-- support matrix: begin (./benchmark.sh list --update README.md) -->", "<!-- support matrix: end -->"
 
 
 class _Notes:
@@ -131,28 +129,27 @@ def _print_note(screen, number: int, note: str) -> None:
 
 def markdown(engines: list[Engine]) -> str:
     """The matrix of every kind of device, and that of the model architectures, with legend and footnotes."""
+    about = (
+        "**model architectures** (`./benchmark.sh check ENGINE --architectures` compares each with the float32 "
+        "reference; what is not checked is tried)"
+    )
+    return "\n\n".join([devices_markdown(engines), about, architectures_markdown(engines)]) + "\n"
+
+
+def devices_markdown(engines: list[Engine], heading: str = "**{}**") -> str:
+    """Legend, and for every kind of device a table of engine x precision with its footnotes, under a `heading`."""
     parts = [LEGEND]
     for device in DEVICES:
         data, notes = frame(engines, device)
-        parts += [f"**{device}**", table(data), *_footnotes(notes)]
+        parts += [heading.format(device), table(data), *_footnotes(notes)]
+    return "\n\n".join(parts)
+
+
+def architectures_markdown(engines: list[Engine]) -> str:
+    """The table of engine x model architecture with its footnotes."""
     data, notes = architectures(engines)
-    parts += [
-        "**model architectures** (`./benchmark.sh check ENGINE --architectures` compares each with the float32 "
-        "reference; what is not checked is tried)",
-        table(data), *_footnotes(notes),
-    ]  # fmt: skip
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([table(data), *_footnotes(notes)])
 
 
 def _footnotes(texts: list[str]) -> list[str]:
     return ["\n".join(f"[{number}] {text}  " for number, text in enumerate(texts, 1))] if texts else []
-
-
-def update(path: Path, engines: list[Engine]) -> None:
-    """Replace the matrix between its two marks in `path`. Raises ValueError where a mark is missing."""
-    text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path} lacks the marks {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n{markdown(engines)}{END}{after}", encoding="utf-8")

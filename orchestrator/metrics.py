@@ -1,4 +1,4 @@
-"""From raw step times to the metrics of one launch. The formulas are in docs/methodology.md."""
+"""From raw step times to the metrics of one launch. The formulas are in docs/trust/methodology.md."""
 
 from __future__ import annotations
 

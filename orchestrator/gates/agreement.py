@@ -16,7 +16,7 @@ class Tolerance:
     gap: float
 
 
-# Several times what correct engines showed on the bundled model and on random weights (docs/methodology.md), and far
+# Several times what correct engines showed on the bundled model and on random weights (docs/trust/gates.md), and far
 # below what a wrong layer does: permuted weights give a KL of several nats.
 TOLERANCES = {
     "float32": Tolerance(kl=1e-5, gap=0.02),

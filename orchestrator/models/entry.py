@@ -73,12 +73,13 @@ def _parsed(file: Path) -> Any:
     try:
         return yaml_file.load(file)
     except FileNotFoundError:
-        raise UserError(f"no such file: {file}; a model's entry is a YAML file, see docs/ready_made.md") from None
+        remedy = "a model's entry is a YAML file, see docs/extend/ready_made.md"
+        raise UserError(f"no such file: {file}; {remedy}") from None
 
 
 def _mapping(value: Any, where: str, keys: tuple[str, ...] | None = None) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise UserError(f"{where}: expected a mapping of keys to values, see docs/ready_made.md")
+        raise UserError(f"{where}: expected a mapping of keys to values, see docs/extend/ready_made.md")
     for key in value:
         if keys and key not in keys:
             raise _at(where, unknown("key", str(key), keys))

@@ -1,7 +1,7 @@
 """The initializers and constants of an ONNX graph, those stored as external data included.
 
-Format: onnx/onnx.proto and docs/ExternalData.md, https://github.com/onnx/onnx. External data is not opened; what is
-stored inline, at most 2 GiB, is read as part of the graph.
+Format: onnx/onnx.proto and ExternalData.md of https://github.com/onnx/onnx. External data is not opened; what is stored
+inline, at most 2 GiB, is read as part of the graph.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Row 2 of docs/security.md: a build that fails, and one that hangs."""
+"""Row 2 of docs/trust/security.md: a build that fails, and one that hangs."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Row 6 of docs/security.md: a conversion that is killed half-way, and two runs that convert the same model at once."""
+"""Row 6 of docs/trust/security.md: a conversion killed half-way, and two runs that convert the same model at once."""
 
 import subprocess
 import sys

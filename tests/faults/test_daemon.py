@@ -1,4 +1,4 @@
-"""Row 1 of docs/security.md: no Docker daemon, and one that this user may not ask."""
+"""Row 1 of docs/trust/security.md: no Docker daemon, and one that this user may not ask."""
 
 import os
 import shutil

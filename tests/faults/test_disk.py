@@ -1,4 +1,4 @@
-"""Row 16 of docs/security.md: a disk that is full."""
+"""Row 16 of docs/trust/security.md: a disk that is full."""
 
 import json
 import os

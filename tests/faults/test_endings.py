@@ -1,4 +1,4 @@
-"""Rows 7, 8, 9, 12, 22 and 23 of docs/security.md: the word in which each way to end ends."""
+"""Rows 7, 8, 9, 12, 22 and 23 of docs/trust/security.md: the word in which each way to end ends."""
 
 from tests.support.checkout import SMALL, rows
 

@@ -1,4 +1,4 @@
-"""Row 24 of docs/security.md: logs of any size and kind."""
+"""Row 24 of docs/trust/security.md: logs of any size and kind."""
 
 from tests.support.checkout import SMALL
 

@@ -1,4 +1,4 @@
-"""Row 10 of docs/security.md: a container at its memory limit, by its main process, by a child, at once and slowly."""
+"""Row 10 of docs/trust/security.md: a container at its memory limit: main process or child, at once or slowly."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Row 27 of docs/security.md: hostile strings from an engine's folder, its log, its errors and a model."""
+"""Row 27 of docs/trust/security.md: hostile strings from an engine's folder, its log, its errors and a model."""
 
 import json
 import re

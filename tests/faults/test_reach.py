@@ -1,4 +1,4 @@
-"""Rows 26 and 28 of docs/security.md: what an engine's code can reach, and who sees the hub's token."""
+"""Rows 26 and 28 of docs/trust/security.md: what an engine's code can reach, and who sees the hub's token."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Rows 13 and 14 of docs/security.md: a run that is told to stop, and an orchestrator that is killed."""
+"""Rows 13 and 14 of docs/trust/security.md: a run that is told to stop, and an orchestrator that is killed."""
 
 import json
 import signal

@@ -39,7 +39,7 @@ def look(tmp_path):
 def test_this_checkout_is_pinned():
     found = check_pins(ROOT)
     assert found.status == "ok" and "base images by digest" in found.what
-    assert "not pinned (docs/security.md)" in found.what
+    assert "not pinned (docs/trust/security.md)" in found.what
 
 
 def test_what_is_pinned_in_every_way_it_is_written(look):

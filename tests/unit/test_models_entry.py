@@ -61,7 +61,7 @@ def source(text):
 
 
 MISTAKES = {
-    "words": ("just words", "expected a mapping of keys to values, see docs/ready_made.md"),
+    "words": ("just words", "expected a mapping of keys to values, see docs/extend/ready_made.md"),
     "no YAML": ("model: [", "not valid YAML: "),
     "no model": ("ready: {}", "model: expected tiny, synthetic:<shape>, a directory, or ORG/NAME@REV"),
     "unknown key": ("{model: tiny, redy: {}}", "unknown key 'redy': did you mean 'ready'? valid: ready, model"),

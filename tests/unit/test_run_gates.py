@@ -317,7 +317,7 @@ def test_a_gpu_that_is_lost_twice_ends_the_work_on_it(measure, monkeypatch, sand
 
 
 def test_a_wall_clock_that_jumps_changes_nothing(measure, monkeypatch):
-    """Row 25 of docs/security.md: durations come from the monotonic clock alone, so the known delays read back true."""
+    """Row 25 of docs/trust/security.md: durations come from the monotonic clock alone: known delays read back true."""
     rng = random.Random(1)
     monkeypatch.setattr(time, "time", lambda: rng.uniform(0, 4e9))
     monkeypatch.setattr(time, "time_ns", lambda: rng.randrange(4 * 10**18))

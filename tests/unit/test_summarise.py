@@ -11,7 +11,7 @@ from tests.support.results_directory import Results, job, loaded, result, result
 
 MS = 1_000_000
 A, B = cell("alpha"), cell("beta")
-# DESIGN, section 8
+# the fields of a row: docs/extend/results.md
 FIELDS = [
     "engine", "engine_version", "variant", "precision", "scheme", "model", "device", "isolation", "batch_size",
     "prompt_tokens", "new_tokens", "outcome", "reason", "launches", "iterations", "decode_tps", "prefill_tps",
