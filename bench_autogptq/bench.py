@@ -18,7 +18,8 @@ from gptqmodel.nn_modules.qlinear import BaseQuantLinear
 from transformers import AutoModelForCausalLM
 
 from bench_autogptq.extensions import load_extensions
-from common import Loaded, dtype_name, main
+from common.engine import Loaded, dtype_name
+from common.launch import main
 from common.transformers_model import TransformersEngine
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common import Engine, Loaded, Unsupported, main
+from common.engine import Engine, Loaded, Unsupported
+from common.launch import main
 
 PROGRAM = f"{sys.prefix}/bin/bench-candle"
 FLOATS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from bench_candle.bench import PROGRAM, failure
-from common.conversion import main
+from common.convert.artefact import main
 
 
 def convert(checkpoint: Path, out: Path, job: dict) -> None:

@@ -12,8 +12,9 @@ from queue import Empty, SimpleQueue
 import ctranslate2
 import numpy as np
 
-from common import Engine, Loaded, Unsupported, main
-from common.logits import log_softmax
+from common.engine import Engine, Loaded, Unsupported
+from common.launch import main
+from common.tools.logits import log_softmax
 
 PACKAGES = Path(ctranslate2.__file__).parent.parent
 DTYPES = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "float16": 2, "bfloat16": 2}  # in the order of their numbers

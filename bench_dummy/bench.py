@@ -17,7 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-from common import Engine, Loaded, main
+from common.engine import Engine, Loaded
+from common.launch import main
 
 FAULTS = (
     "raise_in_load", "raise_in_generate", "segfault", "abort", "exit_zero", "hang_in_load", "hang_in_generate",

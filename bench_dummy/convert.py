@@ -3,7 +3,7 @@
 import json
 import time
 
-from common.conversion import main
+from common.convert.artefact import main
 
 
 def convert(checkpoint, out, job):

@@ -10,7 +10,8 @@ from exllamav2 import ExLlamaV2, ExLlamaV2Cache, ExLlamaV2Config
 from exllamav2.attn import has_flash_attn, has_xformers
 from exllamav2.version import __version__
 
-from common import Engine, Loaded, dtype_name, main
+from common.engine import Engine, Loaded, dtype_name
+from common.launch import main
 
 
 class ExLlama(Engine):

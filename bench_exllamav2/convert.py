@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import Unsupported
-from common.conversion import main
+from common.convert.artefact import main
+from common.engine import Unsupported
 
 LENGTH = 2048  # of a calibration row, the converter's default
 

@@ -13,8 +13,9 @@ import sys
 import llama_cpp as llama
 import numpy as np
 
-from common import Engine, Loaded, main
-from common.logits import log_softmax
+from common.engine import Engine, Loaded
+from common.launch import main
+from common.tools.logits import log_softmax
 
 GGML_LOG_LEVEL_DEBUG = 4
 FLOAT_TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}

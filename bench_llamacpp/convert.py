@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import Unsupported
-from common.conversion import main, stored_dtype
+from common.convert.artefact import main
+from common.convert.safetensors_file import stored_dtype
+from common.engine import Unsupported
 
 SHARE = Path(sys.prefix, "share", "llama.cpp")
 sys.path[:0] = [str(SHARE), str(SHARE / "gguf-py")]

@@ -13,8 +13,9 @@ import onnx
 import onnxruntime
 import onnxruntime_genai as og
 
-from common import Engine, Loaded, main
-from common.logits import log_softmax
+from common.engine import Engine, Loaded
+from common.launch import main
+from common.tools.logits import log_softmax
 
 FLOATS = {"float": "float32", "float16": "float16", "bfloat16": "bfloat16"}
 ROTARY = ("cos_cache", "sin_cache")

@@ -19,7 +19,8 @@ from transformers import __version__ as transformers_version
 from transformers.utils import logging
 
 from bench_pytorch.quantization import layer_kind, quantize, weight_tensors
-from common import Loaded, Unsupported, dtype_name, main
+from common.engine import Loaded, Unsupported, dtype_name
+from common.launch import main
 from common.transformers_model import TransformersEngine
 
 

@@ -16,7 +16,8 @@ import tensorrt_llm  # before its bindings: it loads the libraries that they nee
 import tensorrt_llm.bindings.executor as trtllm
 import torch
 
-from common import Engine, Loaded, main
+from common.engine import Engine, Loaded
+from common.launch import main
 
 NEVER = -1  # as end_id: what the LLM API sends for ignore_eos
 BLOCK = 64  # tokens; a multiple of every size that a block of the KV cache can have by default

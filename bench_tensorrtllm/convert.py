@@ -13,9 +13,9 @@ from pathlib import Path
 
 os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # TF32 is not float32, and TensorRT picks its kernels while it builds
 
-from common import Unsupported
-from common.calibration import text
-from common.conversion import main
+from common.convert.artefact import main
+from common.convert.calibration_text import text
+from common.engine import Unsupported
 
 LONGEST = 8192  # tokens of a sequence; stock is the model's own limit, which can be a hundred thousand
 ROWS, ROW_CHARACTERS = 512, 2000  # of the calibration text; 512 rows are TensorRT-LLM's default

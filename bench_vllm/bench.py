@@ -28,7 +28,8 @@ from vllm import EngineArgs, SamplingParams
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.llm_engine import LLMEngine
 
-from common import Engine, Loaded, Unsupported, dtype_name, main
+from common.engine import Engine, Loaded, Unsupported, dtype_name
+from common.launch import main
 
 SPARE_TOKENS = 4096  # more than the blocks that are kept beside a batch's own, whatever their size
 

@@ -5,8 +5,8 @@ import json
 from made_up import cell, job
 
 from bench_dummy.bench import Dummy
-from common import Loaded
 from common import launch as runtime
+from common.engine import Loaded
 
 STEADY = {"min": 3, "max": 10, "span": 1e9}  # any three durations will do
 

@@ -7,9 +7,9 @@ import pytest
 from made_up import checkpoint
 from tokenizers import Tokenizer
 
-from common.calibration import SOURCE, samples
-from common.logits import log_softmax
-from common.stand_in import with_tokenizer
+from common.convert.calibration_text import SOURCE, samples
+from common.convert.tokenizer import with_tokenizer
+from common.tools.logits import log_softmax
 
 
 def test_calibration_samples_are_spread_over_the_text(tmp_path):

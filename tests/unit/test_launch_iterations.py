@@ -4,7 +4,7 @@ import pytest
 from dummy_launch import make, run
 
 from bench_dummy.bench import Dummy
-from common import Engine, Loaded
+from common.engine import Engine, Loaded
 
 
 class Scripted(Engine):

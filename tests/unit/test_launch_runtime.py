@@ -6,8 +6,8 @@ from dummy_launch import engine, loaded_dummy, make, run
 from made_up import CONTEXT, ended
 
 from bench_dummy.bench import Dummy
-from common import Loaded, Unsupported
 from common import launch as runtime
+from common.engine import Loaded, Unsupported
 from orchestrator import launches
 
 
