@@ -12,6 +12,7 @@ import numpy as np
 
 from common.engine import Engine, Loaded, Unsupported
 from common.launch import main
+from common.tools.sizes import cached_tokens, kv_token_bytes
 
 PROGRAM = f"{sys.prefix}/bin/bench-candle"
 FLOATS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
@@ -21,7 +22,7 @@ QUANTISED_POSITIONS = 4096  # quantized_llama.rs: MAX_SEQ_LEN, the length of its
 class Candle(Engine):
     def load(self, job):
         self.job, shape, on_cpu = job, job["shape"], job["device"]["kind"] == "cpu"
-        capacity = shape["prompt_tokens"] + shape["new_tokens"] - 1  # the last token is never fed back
+        capacity = cached_tokens(shape)
         if job["precision"] in ("int8", "int4") and capacity > QUANTISED_POSITIONS:
             raise Unsupported(f"candle's quantized_llama.rs has {QUANTISED_POSITIONS} positions; asked for: {capacity}")
         threads = str(job["threads"])
@@ -36,6 +37,8 @@ class Candle(Engine):
         blocks = sorted(set(held) - set(FLOATS))
         floats = [FLOATS[kind] for kind in sorted(set(held) & set(FLOATS))]
         dtype = "float32" if blocks else "+".join(floats)  # activations and KV cache: of the weights' type, or float32
+        # candle's cache is private, but it holds exactly the keys and values that the configuration describes.
+        config = json.loads(Path(job["model"]["path"], "config.json").read_text(encoding="utf-8"))
         return Loaded(
             version=facts["version"],
             dtype=dtype,
@@ -43,20 +46,13 @@ class Candle(Engine):
             weight_bytes=sum(held.values()),
             threads=max(facts["threads"].values()) if on_cpu else None,
             kv_dtype=dtype,
-            kv_bytes=self._kv_bytes(4 if dtype == "float32" else 2) * shape["batch_size"] * capacity,
+            kv_bytes=kv_token_bytes(config, dtype) * shape["batch_size"] * capacity,
             extra={
                 "weights": facts["weights"],
                 "thread_pools": facts["threads"],
                 "attention": "plain matrix products",
             },
         )
-
-    def _kv_bytes(self, size):
-        """Per token. candle's cache is private, but it holds exactly the K and V that the configuration describes."""
-        config = json.loads(Path(self.job["model"]["path"], "config.json").read_text(encoding="utf-8"))
-        heads = config["num_attention_heads"]
-        kv_heads = config.get("num_key_value_heads") or heads
-        return 2 * config["num_hidden_layers"] * kv_heads * (config["hidden_size"] // heads) * size
 
     def _ask(self, **request):
         self.process.stdin.write(json.dumps(request).encode() + b"\n")

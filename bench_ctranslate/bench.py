@@ -15,9 +15,10 @@ import numpy as np
 from common.engine import Engine, Loaded, Unsupported
 from common.launch import main
 from common.tools.logits import log_softmax
+from common.tools.sizes import DTYPE_BYTES
 
 PACKAGES = Path(ctranslate2.__file__).parent.parent
-DTYPES = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "float16": 2, "bfloat16": 2}  # in the order of their numbers
+DTYPES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")  # in the order of their numbers
 
 
 class CTranslate2(Engine):
@@ -123,9 +124,9 @@ def stored(path):
         for _ in range(take("I")):
             file.seek(take("H"), 1)  # name
             shape = [take("I") for _ in range(take("B"))]
-            dtype = list(DTYPES)[take("B")]
+            dtype = DTYPES[take("B")]
             held[dtype] += (size := take("I"))
-            if size != prod(shape) * DTYPES[dtype]:
+            if size != prod(shape) * DTYPE_BYTES[dtype]:
                 raise ValueError(f"model.bin: {size} bytes for {shape} {dtype}")
             file.seek(size, 1)
     return held

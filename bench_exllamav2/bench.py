@@ -12,6 +12,7 @@ from exllamav2.version import __version__
 
 from common.engine import Engine, Loaded, dtype_name
 from common.launch import main
+from common.tools.sizes import cached_tokens
 
 
 class ExLlama(Engine):
@@ -23,8 +24,7 @@ class ExLlama(Engine):
         self.vocabulary = config.vocab_size
         self.model = ExLlamaV2(config)
         self.model.load()
-        capacity = shape["prompt_tokens"] + shape["new_tokens"] - 1  # the last token is never fed back
-        self.cache = ExLlamaV2Cache(self.model, shape["batch_size"], capacity)
+        self.cache = ExLlamaV2Cache(self.model, shape["batch_size"], cached_tokens(shape))
         return self._read_back(config)
 
     def generate(self, prompts, new_tokens):

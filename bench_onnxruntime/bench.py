@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from math import prod
 from pathlib import Path
@@ -15,6 +14,7 @@ import onnxruntime_genai as og
 
 from common.engine import Engine, Loaded
 from common.launch import main
+from common.machine import thread_count
 from common.tools.logits import log_softmax
 
 FLOATS = {"float": "float32", "float16": "float16", "bfloat16": "bfloat16"}
@@ -36,11 +36,11 @@ class OnnxRuntime(Engine):
         options = {"intra_op_num_threads": job["threads"]}
         config.overlay(json.dumps({"model": {"eos_token_id": self.ending, "decoder": {"session_options": options}}}))
         on_cpu = job["device"]["kind"] == "cpu"
-        before = threads()
+        before = thread_count()
         self.model = og.Model(config)
         # The session's pool is one thread short of what computes, since the caller is one; GenAI starts one of its own.
         # Seen with 1 to 4: as many new threads as intra_op_num_threads.
-        pool = threads() - before
+        pool = thread_count() - before
         if self.model.device_type.lower() != job["device"]["kind"]:
             raise RuntimeError(f"the model is on {self.model.device_type}, not on {job['device']['kind']}")
         return self._read_back(shape["batch_size"], pool if on_cpu else None)
@@ -114,10 +114,6 @@ def describe(node):
         return node.op_type
     level = values.get("accuracy_level", 0)
     return f"{node.op_type}, {values['bits']} bits, blocks of {values['block_size']}, accuracy level {level}"
-
-
-def threads():
-    return len(os.listdir("/proc/self/task"))
 
 
 if __name__ == "__main__":

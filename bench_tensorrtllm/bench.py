@@ -16,12 +16,13 @@ import tensorrt_llm  # before its bindings: it loads the libraries that they nee
 import tensorrt_llm.bindings.executor as trtllm
 import torch
 
+from common.convert.safetensors_file import tensor_bytes
 from common.engine import Engine, Loaded
 from common.launch import main
+from common.tools.sizes import kv_token_bytes
 
 NEVER = -1  # as end_id: what the LLM API sends for ignore_eos
 BLOCK = 64  # tokens; a multiple of every size that a block of the KV cache can have by default
-ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 class TensorRTLLM(Engine):
@@ -90,22 +91,19 @@ class TensorRTLLM(Engine):
     def _read_back(self, gpu):
         """From the engine's own files: its executor tells nothing of its weights."""
         config = self._json("engine/config.json")
-        model, weights = config["pretrained_config"], self.artefact / "rank0.safetensors"
-        with weights.open("rb") as file:
-            header = int.from_bytes(file.read(8), "little")
-        weight_bytes = weights.stat().st_size - 8 - header
+        model = config["pretrained_config"]
+        weight_bytes = tensor_bytes(self.artefact / "rank0.safetensors")
         plan_bytes = (self.artefact / "engine" / "rank0.engine").stat().st_size
         if plan_bytes < 0.98 * weight_bytes:
             raise RuntimeError(f"the engine's {plan_bytes} bytes cannot hold the checkpoint's {weight_bytes}")
         quantization, dtype = model["quantization"], model["dtype"]
-        heads = 2 * model["num_hidden_layers"] * model["num_key_value_heads"] * model["head_size"]
         return Loaded(
             version=tensorrt_llm.__version__,
             dtype=dtype,
             quantization=quantization["quant_algo"],
             weight_bytes=weight_bytes,
             kv_dtype=quantization["kv_cache_quant_algo"] or dtype,
-            kv_bytes=heads * ITEM_BYTES[dtype] * (self.tokens - 1) * self.batch,
+            kv_bytes=kv_token_bytes(model, dtype) * (self.tokens - 1) * self.batch,
             extra={
                 "tensorrt": tensorrt.__version__,
                 "engine_bytes": plan_bytes,

@@ -30,6 +30,7 @@ from vllm.v1.engine.llm_engine import LLMEngine
 
 from common.engine import Engine, Loaded, Unsupported, dtype_name
 from common.launch import main
+from common.tools.sizes import cached_tokens, kv_token_bytes
 
 SPARE_TOKENS = 4096  # more than the blocks that are kept beside a batch's own, whatever their size
 
@@ -46,6 +47,7 @@ class VLLM(Engine):
         longest = max(prompt + new, *asked, *(len(tokens) + 1 for tokens in job.get("score", [])), 0)
         if self.on_cpu:
             torch.set_num_threads(job["threads"])  # before the engine, which then forbids it
+        model_config = json.loads(Path(job["model"]["artefact"], "config.json").read_text(encoding="utf-8"))
         config = EngineArgs(
             model=job["model"]["artefact"],
             dtype=settings.get("compute", job["precision"]),  # "auto" loads a float32 checkpoint as bfloat16
@@ -57,7 +59,7 @@ class VLLM(Engine):
             max_num_seqs=batch,
             max_num_batched_tokens=max(batch * prompt, longest),  # a whole batch's prompts in one step, in no chunks
             # Stock is 92 % of the memory. An upper bound, below which vLLM does not start; the blocks below decide.
-            kv_cache_memory_bytes=2 * (batch * longest + SPARE_TOKENS) * token_bytes(job["model"]["artefact"]),
+            kv_cache_memory_bytes=2 * (batch * longest + SPARE_TOKENS) * kv_token_bytes(model_config, "float32"),
             disable_log_stats=True,
         ).create_engine_config()
         self.block = config.cache_config.block_size
@@ -72,7 +74,7 @@ class VLLM(Engine):
         first, compilation = workers[0], config.compilation_config
         blocks = config.cache_config.num_gpu_blocks
         reserved = sum(worker["kv_bytes"] for worker in workers)
-        tokens = self.shape["batch_size"] * (self.shape["prompt_tokens"] + self.shape["new_tokens"] - 1)
+        tokens = self.shape["batch_size"] * cached_tokens(self.shape)
         return Loaded(
             version=vllm.__version__,
             dtype=first["dtype"],
@@ -159,14 +161,6 @@ def refuse_gptq(artefact):
         raise Unsupported("this vLLM takes no GPTQ checkpoint with desc_act: true (activation order) and groups")
     if not found.get("sym", True):
         raise Unsupported("this vLLM takes no asymmetric GPTQ checkpoint (sym: false)")
-
-
-def token_bytes(artefact):
-    """Bytes of one token's keys and values at most: in all layers, 4 bytes a number."""
-    config = json.loads(Path(artefact, "config.json").read_text(encoding="utf-8"))
-    heads = config["num_attention_heads"]
-    size = config.get("head_dim") or config["hidden_size"] // heads
-    return 2 * config["num_hidden_layers"] * (config.get("num_key_value_heads") or heads) * size * 4
 
 
 def inspect(worker):

@@ -9,6 +9,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from common.engine import Engine, dtype_name
+from common.tools.sizes import cached_tokens
 
 
 class TransformersEngine(Engine):
@@ -20,9 +21,8 @@ class TransformersEngine(Engine):
 
     def prepare(self, job):
         """The device (torch.device) and the tokens that the KV cache holds at the end of the job's shape."""
-        shape = job["shape"]
         self.device = torch.device({"cpu": "cpu", "metal": "mps"}.get(job["device"]["kind"], "cuda"))
-        self.capacity = shape["prompt_tokens"] + shape["new_tokens"] - 1  # the last token is never fed back
+        self.capacity = cached_tokens(job["shape"])
         self.decode = self.next_ids
 
     def fresh_cache(self):

@@ -17,6 +17,11 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
+def tensor_bytes(path: Path) -> int:
+    """Bytes of all tensors of one file."""
+    return sum(end - start for start, end in (entry["data_offsets"] for entry in read_header(path).values()))
+
+
 def stored_dtype(checkpoint: Path) -> str:
     """The dtype of most tensors of a checkpoint as its headers name it (F32, F16, BF16), or F32 without any."""
     counts: Counter[str] = Counter()
