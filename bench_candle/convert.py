@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from bench_candle.bench import PROGRAM, failure
+from bench_candle.program import PROGRAM, failure
 from common.convert.artefact import main
 
 

@@ -21,7 +21,7 @@ from orchestrator.sandbox import Sandbox, Task, tail, thread_environment
 
 WALL_S = 4 * 3600
 SHARED = Path("common", "convert")  # what converters call
-LAUNCH_ONLY = ("bench.py", "own_benchmark.py", "engine.yaml", "README.md")
+LAUNCH_ONLY = ("bench.py", "loaded.py", "own_benchmark.py", "engine.yaml", "README.md")
 
 
 def hardware(device: Device) -> str:
