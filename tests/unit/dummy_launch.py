@@ -5,6 +5,7 @@ import json
 from made_up import cell, job
 
 from bench_dummy.bench import Dummy
+from bench_dummy.faults import Faults
 from common import launch as runtime
 from common.engine import Loaded
 
@@ -39,4 +40,6 @@ def engine(load=None, **methods):
     def good(self, job):
         return Loaded("1", "float32", 4000)
 
-    return type("Made", (Dummy,), {"vocabulary": 64, "settings": {}, "fault": None, "load": load or good, **methods})
+    return type(
+        "Made", (Dummy,), {"vocabulary": 64, "settings": {}, "faults": Faults({}), "load": load or good, **methods}
+    )
