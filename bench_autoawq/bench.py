@@ -6,7 +6,7 @@ settings: group_size (see convert.py), backend (GPTQModel's name of the kernel, 
 from __future__ import annotations
 
 from bench_autogptq.bench import GPTQModelEngine
-from common import main
+from common.launch import main
 
 
 class AutoAWQ(GPTQModelEngine):

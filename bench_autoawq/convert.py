@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench_autogptq.quantise import quantise
-from common.conversion import main
+from common.convert.artefact import main
 
 SAMPLES, LENGTH = 16, 128  # few: AWQ tries 20 scales for every layer; 160m took 7 minutes on two busy cores
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench_autogptq.quantise import quantise
-from common.conversion import main
+from common.convert.artefact import main
 
 SAMPLES, LENGTH = 64, 256  # tokens: 16,384, more than the inputs of the widest layer of most models
 

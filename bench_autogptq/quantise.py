@@ -12,8 +12,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # By default half the CPUs; with one its model loader fails: "requests 2 workers but parent 'cpu' only has 1".
 os.environ["GPTQMODEL_CPU_WORKERS"] = str(max(2, int(os.environ.get("OMP_NUM_THREADS", "2"))))
 
-from common.calibration import samples
-from common.stand_in import with_tokenizer
+from common.convert.calibration_text import samples
+from common.convert.tokenizer import with_tokenizer
 
 
 def quantise(

@@ -6,8 +6,8 @@ import json
 import subprocess
 from pathlib import Path
 
-from bench_candle.bench import PROGRAM, failure
-from common.conversion import main
+from bench_candle.program import PROGRAM, failure
+from common.convert.artefact import main
 
 
 def convert(checkpoint: Path, out: Path, job: dict) -> None:

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when transformers is imported
-from common import Unsupported
-from common.conversion import main
+from common.convert.artefact import main
+from common.engine import Unsupported
 
 
 class Numbers:

@@ -1,9 +1,9 @@
-"""Writes a small file in place of a converted checkpoint; the setting convert_s says how many seconds it takes."""
+"""Writes a small file in place of a converted checkpoint; the setting convert_s is how many seconds it takes."""
 
 import json
 import time
 
-from common.conversion import main
+from common.convert.artefact import main
 
 
 def convert(checkpoint, out, job):

@@ -11,15 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import Unsupported
-from common.conversion import main
+from common.convert.artefact import main
+from common.convert.tokenizer import require_text
 
 LENGTH = 2048  # of a calibration row, the converter's default
 
 
 def convert(checkpoint: Path, out: Path, job: dict) -> None:
-    if not (checkpoint / "tokenizer.json").is_file():
-        raise Unsupported("EXL2 is calibrated with text, and this model has no tokenizer.json")
+    require_text(checkpoint, "EXL2")
     # The converter's rotary table ends at the model's context, and nothing stops it from reading beyond.
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     length = str(min(LENGTH, config.get("max_position_embeddings", LENGTH)))

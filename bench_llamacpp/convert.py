@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common import Unsupported
-from common.conversion import main, stored_dtype
+from common.convert.artefact import main
+from common.convert.safetensors_file import stored_dtype
+from common.convert.tokenizer import has_tokenizer
+from common.engine import Unsupported
 
 SHARE = Path(sys.prefix, "share", "llama.cpp")
 sys.path[:0] = [str(SHARE), str(SHARE / "gguf-py")]
@@ -17,7 +19,6 @@ STORED = {"F16": "f16", "BF16": "bf16"}
 UNQUANTISED = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
 # The types that the quantiser means to give a matrix. Anything else is its silent fallback for rows that do not divide.
 MEANT = {"q8_0": {"Q8_0"}, "q4_0": {"Q4_0", "Q4_1", "Q6_K"}, "q4_k_m": {"Q4_K", "Q5_K", "Q6_K"}}
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")
 
 
 def convert(checkpoint: Path, out: Path, job: dict) -> None:
@@ -50,7 +51,7 @@ def write_gguf(checkpoint: Path, target: Path, kind: str) -> None:
             return "gpt-2"
 
     base.get_vocab_base_pre = pre_tokenizer
-    if not any((checkpoint / name).exists() for name in TOKENIZERS):  # a synthetic model
+    if not has_tokenizer(checkpoint):  # a synthetic model
         architecture = conversion.get_model_architecture(
             conversion.ModelBase.load_hparams(checkpoint, False), conversion.ModelType.TEXT
         )

@@ -4,7 +4,7 @@ import json
 import statistics
 import subprocess
 
-from common.own_benchmark import main
+from common.tools.own_benchmark import main
 
 REPETITIONS = 3
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import onnxruntime_genai as og
 
-from common.conversion import main
-from common.stand_in import with_tokenizer
+from common.convert.artefact import main
+from common.convert.tokenizer import with_tokenizer
 
 
 def convert(checkpoint: Path, out: Path, job: dict) -> None:

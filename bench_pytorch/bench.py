@@ -19,11 +19,14 @@ from transformers import __version__ as transformers_version
 from transformers.utils import logging
 
 from bench_pytorch.quantization import layer_kind, quantize, weight_tensors
-from common import Loaded, Unsupported, dtype_name, main
+from common.engine import Loaded, Unsupported, dtype_name
+from common.launch import main
 from common.transformers_model import TransformersEngine
 
 
 class PyTorch(TransformersEngine):
+    """generate and logprobs are TransformersEngine's."""
+
     static_cache = None
 
     def load(self, job):
@@ -38,11 +41,15 @@ class PyTorch(TransformersEngine):
         torch.set_float32_matmul_precision("highest")  # TF32 is not float32
         logging.disable_progress_bar()
         self.model, report = AutoModelForCausalLM.from_pretrained(
-            job["model"]["artefact"], dtype=getattr(torch, settings.get("compute", job["precision"])),
-            attn_implementation="sdpa", local_files_only=True, use_safetensors=True,
-            trust_remote_code=False, output_loading_info=True,
-        )  # fmt: skip
-        if report["missing_keys"] or report["mismatched_keys"]:  # only a warning to transformers: it fills in noise
+            job["model"]["artefact"],
+            dtype=getattr(torch, settings.get("compute", job["precision"])),
+            attn_implementation="sdpa",
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+        if report["missing_keys"] or report["mismatched_keys"]:  # transformers only warns, and fills in noise
             raise ValueError(f"the checkpoint does not hold the whole model: {report}")
         if scheme := settings.get("quantize"):
             facts["quantizer"] = quantize(self.model, scheme, settings.get("group_size"))

@@ -1,4 +1,4 @@
-"""Quantisation of a loaded model's linear layers by bitsandbytes or torchao, and what is really held afterwards."""
+"""Quantisation of a loaded model's linear layers by bitsandbytes or torchao, and what the model then really holds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEAD = "lm_head"  # the output layer stays as it is, as in transformers' own use
 
 
 def quantize(model: nn.Module, scheme: str, group_size: int) -> str:
-    """Quantise every linear layer but the head (scheme: llm_int8, nf4, fp4, torchao_int8); returns by what."""
+    """Quantise every linear layer but the head (scheme: llm_int8, nf4, fp4, torchao_int8); returns the library."""
     return _torchao(model) if scheme == "torchao_int8" else _bitsandbytes(model, scheme, group_size)
 
 
@@ -29,7 +29,7 @@ def _bitsandbytes(model: nn.Module, scheme: str, group_size: int) -> str:
 
     For the CPU they pack their weights in their first forward.
     """
-    # At WARNING it writes one line per matrix product, and one about a kernel that only a hub could hand over.
+    # At WARNING it writes a line per matrix product, and one about a kernel that only the hub could provide.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     import bitsandbytes  # noqa: PLC0415 - the other variants need not wait for it
 
@@ -38,14 +38,14 @@ def _bitsandbytes(model: nn.Module, scheme: str, group_size: int) -> str:
             continue
         shape = (old.in_features, old.out_features, old.bias is not None)
         if scheme == "llm_int8":
-            how = {"has_fp16_weights": False}
-            new = bitsandbytes.nn.Linear8bitLt(*shape, threshold=6.0, device="meta", **how)
-            new.weight = bitsandbytes.nn.Int8Params(old.weight.data, requires_grad=False, **how)
+            options = {"has_fp16_weights": False}
+            new = bitsandbytes.nn.Linear8bitLt(*shape, threshold=6.0, device="meta", **options)
+            new.weight = bitsandbytes.nn.Int8Params(old.weight.data, requires_grad=False, **options)
         else:
-            how = {"quant_type": scheme, "compress_statistics": False}
-            new = bitsandbytes.nn.Linear4bit(*shape, compute_dtype=old.weight.dtype, device="meta", **how)
+            options = {"quant_type": scheme, "compress_statistics": False}
+            new = bitsandbytes.nn.Linear4bit(*shape, compute_dtype=old.weight.dtype, device="meta", **options)
             new.weight = bitsandbytes.nn.Params4bit(
-                old.weight.data, requires_grad=False, blocksize=group_size, module=new, **how
+                old.weight.data, requires_grad=False, blocksize=group_size, module=new, **options
             )
         new.bias = old.bias
         model.set_submodule(name, new)
@@ -54,7 +54,7 @@ def _bitsandbytes(model: nn.Module, scheme: str, group_size: int) -> str:
 
 def weight_tensors(model: nn.Module) -> Iterator[torch.Tensor]:
     """Every tensor that really holds weights - quantised ones as packed, with their scales - tied ones once."""
-    for weight in model.parameters():  # names a tied parameter once
+    for weight in model.parameters():  # yields a tied parameter once
         yield from _inner(weight)
         if state := getattr(weight, "quant_state", None):
             yield from (state.absmax, state.code)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # TF32 is not float32, and TensorRT picks its kernels while it builds
 
-from common import Unsupported
-from common.calibration import text
-from common.conversion import main
+from common.convert.artefact import main
+from common.convert.calibration_text import text
+from common.convert.tokenizer import require_text
+from common.engine import Unsupported
 
 LONGEST = 8192  # tokens of a sequence; stock is the model's own limit, which can be a hundred thousand
 ROWS, ROW_CHARACTERS = 512, 2000  # of the calibration text; 512 rows are TensorRT-LLM's default
@@ -39,8 +40,7 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
         raise Unsupported(f"TensorRT-LLM has no engine for this architecture: {error}") from error
     shared = {"dtype": dtype, "mapping": Mapping(), "quant_config": quantization, "trust_remote_code": False}
     if quantization._requires_calibration:  # the test that TensorRT-LLM's own loader makes
-        if not (checkpoint / "tokenizer.json").is_file():
-            raise Unsupported(f"{algorithm} is calibrated with text, and this model has no tokenizer.json")
+        require_text(checkpoint, algorithm)
         with tempfile.TemporaryDirectory() as text:
             write_text(Path(text))
             model_class.quantize(str(checkpoint), str(out), calib_dataset=text, calib_batches=ROWS, **shared)

@@ -1,52 +1,51 @@
 """vLLM: its own LLMEngine inside this process, requests added as token ids, one `step()` per token.
 
-settings: eager_on (devices without torch.compile and CUDA graphs), compute (dtype of what is not quantised; default:
-the precision), tensor_parallel.
+settings: eager_on (device kinds without torch.compile and CUDA graphs), compute (dtype of what is not quantised; the
+precision by default), tensor_parallel.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-from collections import Counter, deque
+from collections import deque
 from pathlib import Path
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
-    # Else the engine runs in a process of its own, and every token's time holds a message between the two.
+    # Otherwise the engine runs in a second process, and every token's time includes a message between the two.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    # Its one-process "cluster" looks for this host's address; a container without network has only this one.
+    # Its one-process "cluster" looks up this host's address; a container without network has only this one.
     "VLLM_HOST_IP": "127.0.0.1",
     "GLOO_SOCKET_IFNAME": "lo",
 }
 import numpy as np
 import torch
-import vllm
 from vllm import EngineArgs, SamplingParams
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.llm_engine import LLMEngine
 
-from common import Engine, Loaded, Unsupported, dtype_name, main
+from bench_vllm.gptq import refuse_gptq
+from bench_vllm.loaded import read_back
+from common.engine import Engine
+from common.launch import main
+from common.tools.sizes import kv_token_bytes
 
-SPARE_TOKENS = 4096  # more than the blocks that are kept beside a batch's own, whatever their size
+SPARE_TOKENS = 4096  # more than the blocks that vLLM keeps beside a batch's own, whatever their size
 
 
 class VLLM(Engine):
     def load(self, job):
-        settings, self.shape = job["settings"], job["shape"]
-        refuse_gptq(Path(job["model"]["artefact"]))
-        batch, prompt, new = (self.shape[name] for name in ("batch_size", "prompt_tokens", "new_tokens"))
-        self.on_cpu, self.requests = job["device"]["kind"] == "cpu", 0
-        asked = (
-            [len(question) + job["ask"]["new_tokens"] for question in job["ask"]["prompts"]] if job.get("ask") else []
-        )
-        longest = max(prompt + new, *asked, *(len(tokens) + 1 for tokens in job.get("score", [])), 0)
-        if self.on_cpu:
+        settings, artefact = job["settings"], Path(job["model"]["artefact"])
+        refuse_gptq(artefact)
+        batch, prompt = job["shape"]["batch_size"], job["shape"]["prompt_tokens"]
+        longest, self.requests = longest_sequence(job), 0
+        model_config = json.loads((artefact / "config.json").read_text(encoding="utf-8"))
+        if job["device"]["kind"] == "cpu":
             torch.set_num_threads(job["threads"])  # before the engine, which then forbids it
         config = EngineArgs(
-            model=job["model"]["artefact"],
+            model=str(artefact),
             dtype=settings.get("compute", job["precision"]),  # "auto" loads a float32 checkpoint as bfloat16
             skip_tokenizer_init=True,
             enforce_eager=job["device"]["kind"] in settings.get("eager_on", []),
@@ -54,45 +53,17 @@ class VLLM(Engine):
             enable_prefix_caching=False,
             max_model_len=longest,
             max_num_seqs=batch,
-            max_num_batched_tokens=max(batch * prompt, longest),  # a whole batch's prompts in one step, in no chunks
-            # Stock is 92 % of the memory. An upper bound, below which vLLM does not start; the blocks below decide.
-            kv_cache_memory_bytes=2 * (batch * longest + SPARE_TOKENS) * token_bytes(job["model"]["artefact"]),
+            max_num_batched_tokens=max(batch * prompt, longest),  # a whole batch's prompts in one step, unchunked
+            # By default 92 % of the memory. This is an upper bound that vLLM needs to start; the blocks below decide.
+            kv_cache_memory_bytes=2 * (batch * longest + SPARE_TOKENS) * kv_token_bytes(model_config, "float32"),
             disable_log_stats=True,
         ).create_engine_config()
-        self.block = config.cache_config.block_size
         # vLLM keeps one block for itself, and a sliding window may begin within one more for each sequence.
-        config.cache_config.num_gpu_blocks_override = batch * (-(-longest // self.block) + 1) + 1
+        blocks_per_sequence = -(-longest // config.cache_config.block_size) + 1
+        config.cache_config.num_gpu_blocks_override = batch * blocks_per_sequence + 1
         self.eager = config.model_config.enforce_eager
         self.engine = LLMEngine.from_vllm_config(config)
-        return self._read_back(config)
-
-    def _read_back(self, config):
-        workers = self.engine.collective_rpc(inspect)  # one per GPU of a tensor-parallel group
-        first, compilation = workers[0], config.compilation_config
-        blocks = config.cache_config.num_gpu_blocks
-        reserved = sum(worker["kv_bytes"] for worker in workers)
-        tokens = self.shape["batch_size"] * (self.shape["prompt_tokens"] + self.shape["new_tokens"] - 1)
-        return Loaded(
-            version=vllm.__version__,
-            dtype=first["dtype"],
-            quantization="; ".join(first["schemes"]) or None,
-            weight_bytes=sum(worker["weight_bytes"] for worker in workers),
-            threads=first["threads"] if self.on_cpu else None,
-            kv_dtype=first["kv_dtype"],
-            kv_bytes=reserved // (blocks * self.block) * tokens,
-            extra={
-                "layers": first["layers"],
-                "extra_copies_bytes": sum(worker["copy_bytes"] for worker in workers),
-                "kv_pool": f"{blocks} blocks of {self.block} tokens, {reserved} bytes",
-                "compilation": compilation.mode.name,
-                "cuda_graphs": compilation.cudagraph_mode.name,
-                "attention": first["attention"],
-                "async_scheduling": config.scheduler_config.async_scheduling,
-                "float32_matmul_precision": torch.get_float32_matmul_precision(),
-                "torch": torch.__version__,
-                "workers": len(workers),
-            },
-        )
+        return read_back(self.engine, config, job)
 
     def generate(self, prompts, new_tokens):
         arrived = self._submit(prompts, max_tokens=new_tokens, output_kind=RequestOutputKind.DELTA)
@@ -101,20 +72,10 @@ class VLLM(Engine):
             for output in engine.step():
                 arrived[output.request_id].extend(output.outputs[0].token_ids)
             while all(rows):
-                yield [row.popleft() for row in rows]
-
-    def _submit(self, prompts, **parameters):
-        """Queue one greedy request per prompt. Returns an empty queue for each, by the request's name."""
-        # ignore_eos drops the rule; min_tokens would mask the token and so change the output.
-        sampling = SamplingParams(temperature=0, ignore_eos=True, detokenize=False, **parameters)
-        self.requests += 1
-        names = [f"{self.requests}-{row}" for row in range(len(prompts))]
-        for name, prompt in zip(names, prompts, strict=True):
-            self.engine.add_request(name, {"prompt_token_ids": prompt}, sampling)
-        return {name: deque() for name in names}
+                yield [row.popleft() for row in rows]  # [batch]
 
     def logprobs(self, tokens):
-        """From the logits behind prompt_logprobs: all log-probabilities would come as lists of Python objects."""
+        """From the logits behind prompt_logprobs, which itself would return Python objects for the whole vocabulary."""
         models = self.engine.collective_rpc(lambda worker: worker.model_runner.model)
         if len(models) > 1:  # the other processes' logits are out of reach
             return NotImplemented
@@ -122,94 +83,50 @@ class VLLM(Engine):
         compute = model.compute_logits
 
         def recording(*args, **kwargs):
-            logits.append(compute(*args, **kwargs))
+            logits.append(compute(*args, **kwargs))  # [positions, vocab]
             return logits[-1]
 
         model.compute_logits = recording
         # vLLM compiles the function that ranks a prompt's tokens, for a minute; an eager engine need not wait for it.
         torch.compiler.set_stance("force_eager" if self.eager else "default")
         try:
-            self._submit([tokens], max_tokens=1, prompt_logprobs=0)
-            while self.engine.has_unfinished_requests():
-                for output in self.engine.step():
-                    own = [
-                        entry[token].logprob
-                        for entry, token in zip(output.prompt_logprobs[1:], tokens[1:], strict=True)
-                    ]
+            reported = self._prompt_logprobs(tokens)
         finally:
             del model.compute_logits
             torch.compiler.set_stance("default")
         # The first call was the sampler's, for the last position; then come the prompt's.
         values = torch.cat(logits[1:]).log_softmax(-1, dtype=torch.float32).cpu().numpy()
-        if not np.allclose(values[range(len(own)), tokens[1:]], own, atol=1e-3):
+        if not np.allclose(values[range(len(reported)), tokens[1:]], reported, atol=1e-3):
             raise RuntimeError("the recorded logits do not give the log-probabilities that vLLM reports")
         return values
 
+    def _submit(self, prompts, **parameters):
+        """Queue one greedy request per prompt. Returns {request name: an empty queue}."""
+        # ignore_eos drops the stop rule; min_tokens would mask the token and so change the output.
+        sampling = SamplingParams(temperature=0, ignore_eos=True, detokenize=False, **parameters)
+        self.requests += 1
+        names = [f"{self.requests}-{row}" for row in range(len(prompts))]
+        for name, prompt in zip(names, prompts, strict=True):
+            self.engine.add_request(name, {"prompt_token_ids": prompt}, sampling)
+        return {name: deque() for name in names}
 
-def refuse_gptq(artefact):
-    """What vLLM's loader refuses of other people's GPTQ checkpoints (layers/quantization/auto_gptq.py), in words."""
-    own = artefact / "quantize_config.json"
-    found = json.loads((artefact / "config.json").read_text(encoding="utf-8")).get("quantization_config")
-    if found is None and own.is_file():
-        found = json.loads(own.read_text(encoding="utf-8"))
-    if not found or found.get("quant_method", "gptq") != "gptq" or "bits" not in found:
-        return
-    if found.get("desc_act") and found.get("group_size") != -1:
-        raise Unsupported("this vLLM takes no GPTQ checkpoint with desc_act: true (activation order) and groups")
-    if not found.get("sym", True):
-        raise Unsupported("this vLLM takes no asymmetric GPTQ checkpoint (sym: false)")
-
-
-def token_bytes(artefact):
-    """Bytes of one token's keys and values at most: in all layers, 4 bytes a number."""
-    config = json.loads(Path(artefact, "config.json").read_text(encoding="utf-8"))
-    heads = config["num_attention_heads"]
-    size = config.get("head_dim") or config["hidden_size"] // heads
-    return 2 * config["num_hidden_layers"] * (config.get("num_key_value_heads") or heads) * size * 4
+    def _prompt_logprobs(self, tokens):
+        """The log-probability that vLLM reports for every token but the first: [len(tokens) - 1]."""
+        self._submit([tokens], max_tokens=1, prompt_logprobs=0)
+        reported = []
+        while self.engine.has_unfinished_requests():
+            for output in self.engine.step():
+                entries = output.prompt_logprobs[1:]
+                reported = [entry[token].logprob for entry, token in zip(entries, tokens[1:], strict=True)]
+        return reported
 
 
-def inspect(worker):
-    """What one worker holds. On a CPU vLLM hands most matrices to oneDNN, packed, and empties the parameter."""
-    runner = worker.model_runner
-    layers, schemes, packed, copies = Counter(), set(), 0, 0
-    for layer in runner.model.modules():
-        method = getattr(layer, "quant_method", None)
-        scheme = getattr(layer, "scheme", None)  # of compressed-tensors; GPTQ's and AWQ's method is the scheme itself
-        if scheme is None and getattr(method, "quant_config", None):
-            scheme = method
-        kernel = getattr(scheme, "kernel", None)
-        if method:
-            parts = (scheme or method, kernel) if kernel else (scheme or method,)
-            layers[" ".join(type(part).__name__ for part in parts)] += 1
-        if scheme:
-            schemes.add(type(scheme).__name__)
-        held = [cell.cell_contents for cell in getattr(getattr(layer, "cpu_linear", None), "__closure__", None) or ()]
-        size = sum(_bytes(value, layer.weight.dtype.itemsize) for value in held)
-        if size and layer.weight.numel():  # the embedding and the head keep their parameter as well
-            copies += size
-        else:
-            packed += size
-        packed += _bytes(getattr(kernel, "dnnl_handler", None), 1)  # int8
-    parameters = dict(runner.model.named_parameters())
-    plain = [p for name, p in parameters.items() if p.is_floating_point() and not re.search("scale|azp", name)]
-    caches = {cache.data_ptr(): cache for cache in runner.kv_caches}.values()
-    return {
-        "dtype": "+".join(sorted({dtype_name(parameter.dtype) for parameter in plain})),
-        "schemes": sorted(schemes),
-        "layers": dict(layers),
-        "weight_bytes": packed + sum(parameter.nbytes for parameter in parameters.values()),
-        "copy_bytes": copies,
-        "kv_bytes": sum(cache.nbytes for cache in caches),
-        "kv_dtype": ", ".join(sorted({dtype_name(cache.dtype) for cache in caches})),
-        "attention": sorted({type(m.impl).__name__ for m in runner.model.modules() if hasattr(m, "impl")}),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _bytes(value, itemsize):
-    if isinstance(value, torch.Tensor):
-        return value.nbytes
-    return value.n * value.k * itemsize if hasattr(value, "handler_tensor") else 0
+def longest_sequence(job):
+    """Tokens of the longest sequence that a launch feeds: its shape's, a question with its answer, or one to score."""
+    shape, ask = job["shape"], job.get("ask") or {"prompts": [], "new_tokens": 0}
+    answers = [len(question) + ask["new_tokens"] for question in ask["prompts"]]
+    scored = [len(tokens) + 1 for tokens in job.get("score", [])]
+    return max(shape["prompt_tokens"] + shape["new_tokens"], *answers, *scored, 0)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common import Unsupported
-from common.conversion import main
+from common.convert.artefact import main
+from common.engine import Unsupported
 
 PRESETS = {
     "w8a8": ("W8A8", "int-quantized"),

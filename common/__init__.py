@@ -1,10 +1,5 @@
-"""Runs inside every engine's container: the engine base class, timing, memory, conversion and result files.
+"""Code that runs inside every engine's container: the engine contract, the launch, timing, limits and conversion.
 
-Light on purpose (standard library; numpy and psutil only where they are needed), and never imports the orchestrator:
-the two meet only in job.json, samples.jsonl and result.json.
+Light on purpose: the standard library, with numpy and torch imported only where they are needed. It never imports the
+orchestrator; the two exchange files (job.json, samples.jsonl, result.json).
 """
-
-from common.engine import Engine, Loaded, Unsupported, dtype_name
-from common.launch import main
-
-__all__ = ["Engine", "Loaded", "Unsupported", "dtype_name", "main"]

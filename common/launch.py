@@ -21,11 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common import bandwidth
 from common.engine import Engine, Unsupported
+from common.limits import bandwidth
 from common.machine import CpuClock, MemoryProbe, processes_left
-from common.results import SampleLog, write_json_atomically
 from common.timing import Iteration, TokenAudit, is_steady, time_iteration
+from common.tools.result_files import SampleLog, write_json_atomically
 
 TRACEBACK_LINES = 15
 

@@ -56,6 +56,11 @@ def read_bytes(pid: int) -> int:
         return 0
 
 
+def thread_count() -> int:
+    """Threads of this process; Linux only."""
+    return len(os.listdir("/proc/self/task"))
+
+
 def processes_left(patience_s: float = 2.0) -> list[str]:
     """Command lines of our descendants that still run after at most `patience_s`; [] where /proc is absent.
 

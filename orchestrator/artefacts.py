@@ -20,8 +20,8 @@ from orchestrator.progress import Progress, duration
 from orchestrator.sandbox import Sandbox, Task, tail, thread_environment
 
 WALL_S = 4 * 3600
-SHARED = ("conversion.py", "calibration.py", "stand_in.py")  # of common/: what converters call
-LAUNCH_ONLY = ("bench.py", "own_benchmark.py", "engine.yaml", "README.md")
+SHARED = Path("common", "convert")  # what converters call
+LAUNCH_ONLY = ("bench.py", "loaded.py", "own_benchmark.py", "engine.yaml", "README.md")
 
 
 def hardware(device: Device) -> str:
@@ -38,7 +38,7 @@ def key(engine: Engine, kind: str, variant: Variant, model: Model, made_for: str
     native = made_for if engine.devices[kind].native else None
     made_of = [model.digest, engine.name, variant.artefact, variant.precision, variant.settings, native]
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode())
-    for path in [*_converter(engine.folders, kind), *(root / "common" / name for name in SHARED)]:
+    for path in [*_converter(engine.folders, kind), *sorted((root / SHARED).glob("*.py"))]:
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""The device's limits, as common/limits.py measured them in a container."""
+"""The device's limits, as common/limits measured them in a container."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_every_way_to_die_has_its_word_and_the_others_go_on(checkout):
     report = (out / "report.md").read_text()
     assert "told to fail in generate" in report and "not today" in report
     assert done.returncode == 1 and str(out / "report.md") in done.stdout
-    for name, place in (("hang-load", "in load"), ("hang-generate", "in _fail"), ("hang-close", "in close")):
+    for name, place in (("hang-load", "in load"), ("hang-generate", "in generate"), ("hang-close", "in close")):
         assert place in found[name]["reason"]
     assert checkout.left() == []
     # Nothing outside the out folder was read: "link" leads to /etc/passwd.

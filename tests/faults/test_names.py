@@ -27,11 +27,10 @@ def hostile(checkout):
     manifest = checkout.path / "bench_evil" / "engine.yaml"
     text = manifest.read_text()
     manifest.write_text(re.sub("^title: .*$", lambda _: f"title: {json.dumps(EVIL)}", text, flags=re.MULTILINE))
-    bench = checkout.path / "bench_evil" / "bench.py"
-    said = f"import sys\nEVIL = {EVIL!r}\nprint(EVIL, EVIL, file=sys.stderr)\n"
-    head, _, rest = bench.read_text().partition("import ctypes\n")
-    bench.write_text(f"{head}import ctypes\n" + rest.replace("class Dummy(", said + "\n\nclass Dummy(", 1)
-                     .replace('"the dummy was told to fail in generate"', "EVIL"))  # fmt: skip
+    bench, faults = (checkout.path / "bench_evil" / name for name in ("bench.py", "faults.py"))
+    said = f"import sys\n\nprint({EVIL!r}, file=sys.stderr)\n"
+    bench.write_text(bench.read_text().replace("class Dummy(", said + "\n\nclass Dummy(", 1))
+    faults.write_text(faults.read_text().replace('"the dummy was told to fail in generate"', repr(EVIL)))
     model = checkout.path / FOLDER
     shutil.copytree(ROOT / "models" / "tiny", model)
     for name, key in (("config.json", "_name_or_path"), ("tokenizer_config.json", "chat_template")):

@@ -63,7 +63,7 @@ def test_engines_measure_on_the_gpu(tmp_path):
 
 def test_the_device_s_bandwidth_is_measured():
     """A copy within the device through the driver: between a tenth and all of any data sheet so far."""
-    command = [sys.executable, "-m", "common.probe", "--device", "cuda"]
+    command = [sys.executable, "-m", "common.limits.bandwidth", "--device", "cuda"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert 100 < json.loads(done.stdout)["best_gbs"] < 20_000
 

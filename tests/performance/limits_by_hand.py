@@ -3,8 +3,8 @@
     .venv/bin/python -m tests.performance.limits_by_hand [--threads N] [--rounds 5]
 
 Bandwidth: a STREAM-like C sum over as many bytes as the probe reads, in huge pages, compiled with `cc -O3 -march=native
--fopenmp`, best of 20 passes, against common/probe.py. Matrix products: numpy's float32 product, best of ten, against
-common/limits.py's method at the same size. Target: within 10 %.
+-fopenmp`, best of 20 passes, against common/limits/host_memory.py. Matrix products: numpy's float32 product, best of
+ten, against common/limits/matmul.py's method at the same size. Target: within 10 %.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main() -> None:
 
 def ours(threads: int) -> tuple[float, int]:
     """The suite's own figure: GB/s, and the bytes that were read."""
-    command = [sys.executable, "-m", "common.probe", "--threads", str(threads)]
+    command = [sys.executable, "-m", "common.limits.bandwidth", "--threads", str(threads)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
     return told["best_gbs"], told["buffer_bytes"]
@@ -83,9 +83,9 @@ def ours(threads: int) -> tuple[float, int]:
 
 def products() -> tuple[float, int]:
     """The suite's own figure: GFLOP/s and the size it was reached at."""
-    from common import limits  # noqa: PLC0415 - numpy reads its thread count when it is imported
+    from common.limits import matmul  # noqa: PLC0415 - numpy reads its thread count when it is imported
 
-    found = limits.with_numpy()["float32"]
+    found = matmul.with_numpy()["float32"]
     return found["gflops"], found["n"]
 
 

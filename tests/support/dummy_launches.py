@@ -3,8 +3,9 @@
 import json
 
 from bench_dummy.bench import Dummy
-from common import Loaded
+from bench_dummy.faults import Faults
 from common import launch as runtime
+from common.engine import Loaded
 from tests.support.contenders import cell
 from tests.support.results_directory import job
 
@@ -39,4 +40,6 @@ def engine(load=None, **methods):
     def good(self, job):
         return Loaded("1", "float32", 4000)
 
-    return type("Made", (Dummy,), {"vocabulary": 64, "settings": {}, "fault": None, "load": load or good, **methods})
+    return type(
+        "Made", (Dummy,), {"vocabulary": 64, "settings": {}, "faults": Faults({}), "load": load or good, **methods}
+    )

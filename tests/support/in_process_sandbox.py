@@ -32,7 +32,7 @@ class InProcess:
         job = json.loads(write_job(task, str(task.model), None).read_text())
         (task.directory / "reproduce.sh").write_text("again\n")
         (task.directory / "stderr.log").write_text("")
-        if task.module == "common.packages":
+        if task.module == "common.tools.packages":
             told = {"python": "3.11", "distribution": "Made up 1", "pypi": [{"name": "mine", "version": "1.0"}]}
             if not (task.out / "packages.json").exists():
                 (task.out / "packages.json").write_text(json.dumps(told))

@@ -32,7 +32,9 @@ def test_what_the_converter_is_made_of_counts(folder, name):
     assert key(folder) != before
 
 
-@pytest.mark.parametrize("name", ["bench.py", "README.md", "requirements/cuda.txt", "__pycache__/convert.pyc"])
+@pytest.mark.parametrize(
+    "name", ["bench.py", "loaded.py", "README.md", "requirements/cuda.txt", "__pycache__/convert.pyc"]
+)
 def test_what_only_a_launch_needs_does_not_count(folder, name):
     before = key(folder)
     (folder / name).parent.mkdir(exist_ok=True)

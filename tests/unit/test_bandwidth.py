@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from common import bandwidth, limits
+from common.limits import bandwidth, host_memory, matmul
 from orchestrator.limits import limits_of
 
 
@@ -23,40 +23,38 @@ def test_the_last_level_cache_is_summed_over_its_instances(tmp_path):
         cpu(tmp_path, number, 1, "Instruction", "32K", str(number))
         cpu(tmp_path, number, 2, "Unified", "1024K", str(number))
         cpu(tmp_path, number, 3, "Unified", "16M", shared)
-    assert bandwidth.last_level_cache(tmp_path) == 2 * (16 << 20)
+    assert host_memory.last_level_cache(tmp_path) == 2 * (16 << 20)
 
 
 def test_an_unknown_cache_is_none(tmp_path):
-    assert bandwidth.last_level_cache(tmp_path) is None
+    assert host_memory.last_level_cache(tmp_path) is None
 
 
 @pytest.mark.parametrize(
     ("cache", "size"), [(1 << 20, 1 << 28), (64 << 20, 640 << 20), (1 << 30, 1 << 30), (None, 1 << 30)]
 )
 def test_the_buffer_is_ten_caches_or_a_gigabyte(monkeypatch, cache, size):
-    monkeypatch.setattr(bandwidth, "last_level_cache", lambda: cache)
+    monkeypatch.setattr(host_memory, "last_level_cache", lambda: cache)
     monkeypatch.setattr(
-        bandwidth.mmap, "mmap", lambda _file, length, **_how: (_ for _ in ()).throw(MemoryError(length))
+        host_memory.mmap, "mmap", lambda _file, length, **_how: (_ for _ in ()).throw(MemoryError(length))
     )
     with pytest.raises(MemoryError) as error:
-        bandwidth.host_bandwidth(1, 0.01)
+        host_memory.host_bandwidth(1, 0.01)
     assert error.value.args == (size,)
 
 
 def test_this_machine_reads_its_memory(monkeypatch):
-    monkeypatch.setattr(bandwidth, "SMALLEST", 1 << 24)
-    monkeypatch.setattr(bandwidth, "last_level_cache", lambda: 1 << 20)
-    found = bandwidth.host_bandwidth(2, 0.01)
+    monkeypatch.setattr(host_memory, "SMALLEST", 1 << 24)
+    monkeypatch.setattr(host_memory, "last_level_cache", lambda: 1 << 20)
+    found = host_memory.host_bandwidth(2, 0.01)
     assert found["buffer_bytes"] == 1 << 24 and found["threads"] == 2
     assert len(found["gbs"]) >= 4 and found["best_gbs"] == max(found["gbs"])
     assert 0.5 < found["best_gbs"] < 20_000
 
 
 def test_the_program_prints_one_json_line():
-    done = subprocess.run(
-        [sys.executable, "-m", "common.probe", "--threads", "1", "--seconds", "0"], capture_output=True, text=True,
-        check=True,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "common.limits.bandwidth", "--threads", "1", "--seconds", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["method"] == "memchr and memcmp in turn"
     assert done.stderr == ""
 
@@ -67,14 +65,14 @@ def test_a_device_without_a_driver_has_none(capfd):
 
 
 def test_the_matmul_peak_grows_until_a_product_takes_long_enough(monkeypatch):
-    monkeypatch.setattr(limits, "MATMUL_S", 0.02)
-    monkeypatch.setattr(limits, "ENOUGH_S", 0.002)
+    monkeypatch.setattr(matmul, "MATMUL_S", 0.02)
+    monkeypatch.setattr(matmul, "ENOUGH_S", 0.002)
 
     def at(n):
         a = np.ones((n, n), np.float32)
         return lambda: a @ a
 
-    found = limits.matmul_peak(at, 1024)
+    found = matmul.matmul_peak(at, 1024)
     assert found["gflops"] > 0.1 and found["n"] in (256, 512, 1024)
 
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from common import Unsupported, conversion
+from common.convert import artefact
+from common.engine import Unsupported
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_the_artefact_and_its_manifest(out):
         (place / "deep" / "weights.bin").write_bytes(b"abc")
         (place / "empty").write_bytes(b"")
 
-    conversion.main(convert)
+    artefact.main(convert)
     assert visible(out) == ["artefact"]
     assert json.loads((out / "artefact" / "manifest.json").read_text()) == {
         "files": {
@@ -43,7 +44,7 @@ def test_nothing_is_seen_under_the_final_name_before_the_end(out):
         (place / "weights.bin").write_bytes(b"half")
         assert not (out / "artefact").exists()
 
-    conversion.main(convert)
+    artefact.main(convert)
     assert (out / "artefact" / "weights.bin").is_file()
 
 
@@ -51,9 +52,9 @@ def test_the_manifest_is_there_before_the_artefact_is(out, monkeypatch):
     def stop(path, value):
         raise OSError("no space left")
 
-    monkeypatch.setattr(conversion, "write_json_atomically", stop)
+    monkeypatch.setattr(artefact, "write_json_atomically", stop)
     with pytest.raises(OSError, match="no space"):
-        conversion.main(lambda _checkpoint, place, _job: (place / "w").write_bytes(b"x"))
+        artefact.main(lambda _checkpoint, place, _job: (place / "w").write_bytes(b"x"))
     assert not (out / "artefact").exists()
 
 
@@ -63,15 +64,15 @@ def test_what_was_interrupted_is_neither_seen_nor_kept(out):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        conversion.main(interrupted)
+        artefact.main(interrupted)
     assert not (out / "artefact").exists()
-    conversion.main(lambda _checkpoint, place, _job: (place / "w").write_bytes(b"x"))
+    artefact.main(lambda _checkpoint, place, _job: (place / "w").write_bytes(b"x"))
     assert sorted(path.name for path in (out / "artefact").iterdir()) == ["manifest.json", "w"]
 
 
 def test_an_artefact_that_is_there_is_kept(out, capsys):
     (out / "artefact").mkdir()
-    conversion.main(lambda *_: pytest.fail("converted again"))
+    artefact.main(lambda *_: pytest.fail("converted again"))
     assert "already converted" in capsys.readouterr().out
 
 
@@ -83,7 +84,7 @@ def fail(out, error):
         (place / "weights.bin").unlink()
 
     with pytest.raises(SystemExit) as ended:
-        conversion.main(convert)
+        artefact.main(convert)
     assert ended.value.code == 1
     assert visible(out) == ["error.json"]
     return json.loads((out / "error.json").read_text())
@@ -106,11 +107,11 @@ def test_no_file_is_a_failure(out):
 
 def test_a_second_try_that_works_takes_the_error_away(out):
     fail(out, RuntimeError("disk full"))
-    conversion.main(lambda _checkpoint, place, _job: (place / "w").write_bytes(b"x"))
+    artefact.main(lambda _checkpoint, place, _job: (place / "w").write_bytes(b"x"))
     assert visible(out) == ["artefact"]
 
 
 def test_hashing_a_file_larger_than_a_piece(tmp_path):
     data = bytes(range(256)) * (5 << 12)  # 5 MiB
     (tmp_path / "f").write_bytes(data)
-    assert conversion.sha256(tmp_path / "f") == hashlib.sha256(data).hexdigest()
+    assert artefact.sha256(tmp_path / "f") == hashlib.sha256(data).hexdigest()

@@ -3,7 +3,7 @@
 import pytest
 
 from bench_dummy.bench import Dummy
-from common import Engine, Loaded
+from common.engine import Engine, Loaded
 from tests.support.dummy_launches import make, run
 
 

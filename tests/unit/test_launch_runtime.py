@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bench_dummy.bench import Dummy
-from common import Loaded, Unsupported
 from common import launch as runtime
+from common.engine import Loaded, Unsupported
 from orchestrator import launches
 from tests.support.dummy_launches import engine, loaded_dummy, make, run
 from tests.support.results_directory import CONTEXT, ended

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench_dummy.bench import Dummy
-from common import bandwidth
+from common.limits import bandwidth
 from orchestrator import engines, host, launcher, launches, original, outcomes, plan, recorded, replay, rerun, run
 from orchestrator.images import Image
 from orchestrator.request import Request

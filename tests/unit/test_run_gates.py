@@ -7,7 +7,7 @@ import time
 import pytest
 
 from bench_dummy.bench import Dummy
-from common import bandwidth
+from common.limits import bandwidth
 from orchestrator import host, launcher, plan, run, summarise
 from orchestrator.detection import Device
 from orchestrator.errors import CellError
@@ -196,7 +196,7 @@ def test_a_ready_made_checkpoint_takes_the_place_of_a_converted_one(measure, san
 def test_quality_can_be_switched_off(measure, sandbox):
     rows, _, _ = measure("dummy", quality=False, calibrated=False)
     assert rows["dummy"]["gates"]["agreement"] == "not checked: no reference: switched off with --no-quality"
-    assert sandbox.ran == ["dummy common.packages", "dummy bench_dummy.bench"]
+    assert sandbox.ran == ["dummy common.tools.packages", "dummy bench_dummy.bench"]
 
 
 def test_a_reference_that_fails_costs_no_speed(measure, sandbox):
@@ -221,7 +221,7 @@ def test_each_engine_s_packages_are_beside_its_results(measure, tmp_path):
 
 def test_an_engine_whose_packages_cannot_be_listed_is_measured_all_the_same(measure, sandbox):
     def lose(task):
-        if task.module == "common.packages":
+        if task.module == "common.tools.packages":
             task.out.joinpath("packages.json").mkdir()
 
     sandbox.before = lose

@@ -9,7 +9,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from common.results import write_json_atomically
+from common.tools.result_files import write_json_atomically
 
 QUERIES = {
     "deb": ["dpkg-query", "--show", "--showformat", "${db:Status-Abbrev}\t${Package}\t${Version}\n"],

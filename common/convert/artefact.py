@@ -1,4 +1,4 @@
-"""Conversion of a checkpoint into what an engine loads. Nothing partial is ever visible under the final name."""
+"""Entry point of every convert.py. Nothing partial is ever visible under the final name."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import argparse
 import hashlib
 import json
 import shutil
-import struct
 import sys
 import traceback
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from common.engine import Unsupported
-from common.results import write_json_atomically
+from common.tools.result_files import write_json_atomically
 
 ARTEFACT = "artefact"
 
 
 def main(convert: Callable[[Path, Path, dict[str, Any]], None]) -> None:
-    """Entry of every convert.py: `convert(checkpoint_dir, out_dir, job)` fills `out_dir`.
+    """Run `convert(checkpoint_dir, out_dir, job)`, which fills `out_dir`.
 
     Leaves OUT/artefact/ with manifest.json ({"files": {name: sha256}}), or OUT/error.json ({"outcome", "reason"}) and
-    exit code 1. An artefact that is there already is kept as it is.
+    exit code 1. An existing artefact is kept as it is.
     """
     parser = argparse.ArgumentParser(description="Convert a checkpoint for this engine.")
     parser.add_argument("--job", type=Path, default=Path("/job/job.json"))
@@ -35,7 +33,7 @@ def main(convert: Callable[[Path, Path, dict[str, Any]], None]) -> None:
     if final.exists():
         print("already converted")
         return
-    (options.out / "error.json").unlink(missing_ok=True)  # of a try before this one
+    (options.out / "error.json").unlink(missing_ok=True)  # of an earlier attempt
     temporary = options.out / f".{ARTEFACT}.partial"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -46,7 +44,7 @@ def main(convert: Callable[[Path, Path, dict[str, Any]], None]) -> None:
         }
         if not files:
             raise RuntimeError("the conversion wrote no file")
-    except Exception as error:  # everything an engine's converter may raise ends as one word and a reason
+    except Exception as error:  # whatever an engine's converter raises becomes one outcome and a reason
         shutil.rmtree(temporary, ignore_errors=True)
         outcome = "unsupported" if isinstance(error, Unsupported) else "convert_failed"
         reason = str(error) if isinstance(error, Unsupported) else traceback.format_exc().strip()[-2000:]
@@ -64,13 +62,3 @@ def sha256(path: Path) -> str:
         while chunk := file.read(1 << 22):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def stored_dtype(checkpoint: Path) -> str:
-    """The dtype of most tensors of a safetensors checkpoint as its headers name it (F32, F16, BF16), or F32."""
-    counts: Counter[str] = Counter()
-    for shard in checkpoint.glob("*.safetensors"):
-        with shard.open("rb") as file:
-            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-        counts.update(entry["dtype"] for name, entry in header.items() if name != "__metadata__")
-    return counts.most_common(1)[0][0] if counts else "F32"

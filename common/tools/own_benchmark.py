@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common.results import write_json_atomically
+from common.tools.result_files import write_json_atomically
 
 
 def main(measure: Callable[[dict[str, Any]], dict[str, float]]) -> None:

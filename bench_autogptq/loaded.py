@@ -1,0 +1,44 @@
+"""What a model's GPTQModel layers hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import gptqmodel
+import torch
+from gptqmodel.nn_modules.qlinear import BaseQuantLinear
+
+from common.engine import Loaded, dtype_name
+
+
+def read_back(engine, kernels):
+    """Loaded of a warmed engine; `kernels` are the names of the compiled extensions."""
+    quantised = Counter(describe(layer) for layer in engine.model.modules() if isinstance(layer, BaseQuantLinear))
+    plain = sum(type(layer) is torch.nn.Linear for layer in engine.model.modules())
+    held = engine.held(weight_tensors(engine.model), quantised | Counter(plain=plain))
+    held["extra"]["compiled_kernels"] = kernels
+    return Loaded(
+        version=gptqmodel.__version__,
+        dtype=dtype_name(engine.model.dtype),
+        quantization="; ".join(f"{engine.method} {name}" for name in sorted(quantised)) or None,
+        **held,
+    )
+
+
+def describe(layer):
+    """A quantised layer's kernel and format."""
+    # gptq_torch_int8 drops the groups when it packs the weights.
+    rounded = getattr(layer, "int8_module", None) is not None
+    groups = "one scale per output channel" if rounded else f"groups of {layer.group_size}"
+    return f"{type(layer).__name__}, {layer.bits} bits, {groups}"
+
+
+def weight_tensors(model):
+    """Every tensor that holds weights: packed ones with scales, zero points and group indices, tied ones once."""
+    seen = set()
+    for module in model.modules():
+        for name, tensor in [*module._parameters.items(), *module._buffers.items(), *vars(module).items()]:
+            if not isinstance(tensor, torch.Tensor) or "inv_freq" in name or tensor.data_ptr() in seen:
+                continue
+            seen.add(tensor.data_ptr())
+            yield tensor

@@ -1,0 +1,76 @@
+"""What an engine's code could do where it runs: who it is, where it can write, whom it can reach, what it can see."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+NOWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # reserved for documentation: nobody has them
+PLACES = ("/", "/opt/bench", "/model", "/job", "/etc", "/usr/bin", "/sys")
+DOCKER_SOCKETS = (Path("/run/docker.sock"), Path("/var/run/docker.sock"))
+
+
+def look_around():
+    """Facts as JSON; `reached` says of every place, protocol and name service whether it could be used."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    return {
+        "uid": os.getuid(),
+        "reached": {**{place: can_write(place) for place in PLACES}, **networks()},
+        "interfaces": sorted(os.listdir("/sys/class/net")),
+        "environment": sorted(os.environ),
+        "capabilities": status["CapEff"].strip(),
+        "no_new_privileges": status["NoNewPrivs"].strip(),
+        "sockets": [str(path) for path in DOCKER_SOCKETS if path.exists()],
+        "devices": sorted(os.listdir("/dev")),
+        "command_lines": command_lines(),
+    }
+
+
+def can_write(place):
+    try:
+        Path(f"{place}/written").touch()
+        return True
+    except OSError:
+        return False
+
+
+def networks():
+    """{"tcp", "tcp6", "udp", "dns": whether a packet could be sent}."""
+    return {
+        "tcp": tries(lambda: connect(socket.AF_INET)),
+        "tcp6": tries(lambda: connect(socket.AF_INET6)),
+        "udp": tries(send_datagram),
+        "dns": tries(lambda: socket.getaddrinfo("example.org", 80)),
+    }
+
+
+def tries(action):
+    """Whether `action` ends without an OSError and returns something true."""
+    try:
+        return bool(action())
+    except OSError:
+        return False
+
+
+def connect(family):
+    with socket.socket(family) as stream:
+        stream.settimeout(2)
+        stream.connect((NOWHERE[family], 80))
+    return True
+
+
+def send_datagram():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
+        return datagram.sendto(b"x", (NOWHERE[socket.AF_INET], 53))
+
+
+def command_lines():
+    """Of every process that can be seen from here."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_text(errors="replace").replace("\0", " ").strip())
+        except OSError:  # the process ended meanwhile
+            continue
+    return lines

@@ -1,0 +1,71 @@
+"""What a loaded ONNX graph holds: its initializers by type, its matrices, its attention operators, its KV cache."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from math import prod
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import onnxruntime_genai as og
+
+from common.engine import Loaded
+
+FLOATS = {"float": "float32", "float16": "float16", "bfloat16": "bfloat16"}
+ROTARY = ("cos_cache", "sin_cache")  # sized for the model's longest context: half a megabyte beside a small model
+FOLDED = ("Transpose", "Reshape")  # of a stored tied matrix: the session computes them once, and keeps both
+
+
+def read_back(model, artefact, generator, shape, threads):
+    """Loaded of a model; `generator` has read one token per row of the batch, and so shows the KV cache."""
+    decoder = json.loads(Path(artefact, "genai_config.json").read_text(encoding="utf-8"))["model"]["decoder"]
+    graph = onnx.load(str(Path(artefact, decoder["filename"])), load_external_data=False).graph
+    held, copied = weight_bytes(graph)
+    matrices = Counter(describe(node) for node in graph.node if "MatMul" in node.op_type)
+    outputs = [decoder["outputs"][f"present_{part}_names"] for part in ("key", "value")]
+    layers = range(decoder["num_hidden_layers"])
+    # caches: [batch, heads, tokens, size] each
+    caches = [generator.get_output(name % layer) for layer in layers for name in outputs]
+    tokens = shape["prompt_tokens"] + shape["new_tokens"]  # what `generate` reserves
+    return Loaded(
+        version=f"{og.__version__} (onnxruntime {onnxruntime.__version__})",
+        dtype=max((size, FLOATS[dtype]) for dtype, size in held.items() if dtype in FLOATS)[1],
+        quantization="; ".join(sorted(name for name in matrices if "bits" in name)) or None,
+        weight_bytes=held.total(),
+        threads=threads,
+        kv_dtype=str(caches[0].dtype),
+        kv_bytes=sum(cache.nbytes // cache.shape[2] for cache in caches) * tokens,
+        extra={
+            "device": model.device_type,
+            "matrices": dict(matrices),
+            "attention": dict(Counter(node.op_type for node in graph.node if "Attention" in node.op_type)),
+            "weight_bytes_by_type": dict(held),
+            "held_twice": copied,
+        },
+    )
+
+
+def weight_bytes(graph):
+    """(bytes by type of all weights that the session holds, names of those that it holds twice)."""
+    stored = {}
+    for tensor in graph.initializer:
+        if tensor.name not in ROTARY:
+            size = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+            dtype = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
+            stored[tensor.name] = dtype, prod(tensor.dims) * size
+    copied = [node.input[0] for node in graph.node if node.op_type in FOLDED and node.input[0] in stored]
+    held = Counter()
+    for dtype, size in [*stored.values(), *(stored[name] for name in copied)]:
+        held[dtype] += size
+    return held, copied
+
+
+def describe(node):
+    """MatMul, or MatMulNBits with its format."""
+    values = {attribute.name: attribute.i for attribute in node.attribute}
+    if "bits" not in values:
+        return node.op_type
+    level = values.get("accuracy_level", 0)
+    return f"{node.op_type}, {values['bits']} bits, blocks of {values['block_size']}, accuracy level {level}"

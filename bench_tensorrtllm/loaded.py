@@ -1,0 +1,50 @@
+"""What a built engine holds, from its own files: the executor says nothing about its weights."""
+
+from __future__ import annotations
+
+import json
+
+import tensorrt
+import tensorrt_llm
+import torch
+
+from common.convert.safetensors_file import tensor_bytes
+from common.engine import Loaded
+from common.tools.sizes import cached_tokens, kv_token_bytes
+
+
+def check_built_here(artefact):
+    """Raises RuntimeError where convert.py built the engine on another GPU or with another TensorRT."""
+    built = read_json(artefact, "built_for.json")
+    here = {"gpu": torch.cuda.get_device_name(), "tensorrt": tensorrt.__version__}
+    if built != here:
+        raise RuntimeError(f"this engine was built for {built}, and this is {here}: delete the artefact")
+
+
+def read_back(artefact, shape):
+    """Loaded of the measured engine. Raises RuntimeError where its plan is too small to hold the weights."""
+    config = read_json(artefact, "engine/config.json")
+    model = config["pretrained_config"]
+    weight_bytes = tensor_bytes(artefact / "rank0.safetensors")
+    plan_bytes = (artefact / "engine" / "rank0.engine").stat().st_size
+    if plan_bytes < 0.98 * weight_bytes:
+        raise RuntimeError(f"the engine's {plan_bytes} bytes cannot hold the checkpoint's {weight_bytes}")
+    quantization, dtype = model["quantization"], model["dtype"]
+    return Loaded(
+        version=tensorrt_llm.__version__,
+        dtype=dtype,
+        quantization=quantization["quant_algo"],
+        weight_bytes=weight_bytes,
+        kv_dtype=quantization["kv_cache_quant_algo"] or dtype,
+        kv_bytes=kv_token_bytes(model, dtype) * shape["batch_size"] * cached_tokens(shape),
+        extra={
+            "tensorrt": tensorrt.__version__,
+            "engine_bytes": plan_bytes,
+            "plugins": config["build_config"]["plugin_config"],
+            "device": torch.cuda.get_device_name(),
+        },
+    )
+
+
+def read_json(artefact, name):
+    return json.loads((artefact / name).read_text(encoding="utf-8"))

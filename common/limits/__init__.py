@@ -1,0 +1,1 @@
+"""What the device can do at most: memory bandwidth and dense matrix products, measured inside the sandbox."""
