@@ -108,7 +108,7 @@ def press_every_button(page, end, limit=400):
 def test_no_button_sends_anything_away_or_opens_a_page(look, drawn):
     labels = []
     for end in ("first", "last"):
-        page = look(made_up_summary.summary())
+        page = look(summaries.summary())
         for name in CHARTS:
             drawn(page, name)
         labels += press_every_button(page, end)
