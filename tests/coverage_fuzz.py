@@ -18,12 +18,17 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["orchestrator"]):
-    from orchestrator import engines, journal, tensors, untrusted
-    from orchestrator.errors import UserError
-    from orchestrator.metrics import BadSamples, read_samples
-    from orchestrator.models import entry
-    from orchestrator.paths import ROOT
-    from orchestrator.tensors import gguf
+    from orchestrator.base import reading
+    from orchestrator.base.errors import UserError
+    from orchestrator.base.paths import ROOT
+    from orchestrator.base.reading import Unreadable
+    from orchestrator.judge.samples import BadSamples, read_samples
+    from orchestrator.models.formats import gguf
+    from orchestrator.models.formats.artefact import read_artefact
+    from orchestrator.models.formats.binary import UnreadableArtefact
+    from orchestrator.models.ready.entry import load_entry
+    from orchestrator.plan import engine_yaml
+    from orchestrator.results import journal
 
 # After the modules that these import are instrumented.
 from tests.support.checkpoints import gguf_folder, gguf_text
@@ -37,8 +42,8 @@ def table(name: str):
     def read(folder: Path, content: bytes) -> None:
         (folder / name).write_bytes(content)
         try:
-            found = tensors.read(folder)
-        except tensors.Unreadable as error:
+            found = read_artefact(folder)
+        except UnreadableArtefact as error:
             one_line(error)
         else:
             assert 0 <= sum(tensor.nbytes for tensor in found) <= len(content)
@@ -50,7 +55,7 @@ def vocabulary(folder: Path, content: bytes) -> None:
     """The metadata that tokenizers are compared by."""
     path = folder / "model.gguf"
     path.write_bytes(content)
-    with suppress(tensors.Unreadable):
+    with suppress(UnreadableArtefact):
         for value in gguf.metadata(path, ("tokenizer.ggml.tokens", "general.alignment")).values():
             assert isinstance(value, int) or len(value) <= len(content)
 
@@ -71,20 +76,20 @@ def records(folder: Path, content: bytes) -> None:
 
 def document(folder: Path, content: bytes) -> None:
     (folder / "result.json").write_bytes(content)
-    with suppress(untrusted.Unreadable, ValueError):
-        json.dumps(untrusted.parse(untrusted.read_text(folder / "result.json", 2**20)), allow_nan=False).encode()
+    with suppress(Unreadable, ValueError):
+        json.dumps(reading.parse(reading.read_text(folder / "result.json", 2**20)), allow_nan=False).encode()
 
 
 def manifest(folder: Path, content: bytes) -> None:
     path = folder / "bench_x" / "engine.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
-    refused_or(lambda: engines.read(path))
+    refused_or(lambda: engine_yaml.read(path))
 
 
 def model_entry(folder: Path, content: bytes) -> None:
     (folder / "entry.yaml").write_bytes(content)
-    refused_or(lambda: entry.read(str(folder / "entry.yaml"), ["gguf-q4_0", "awq-g128"]))
+    refused_or(lambda: load_entry(str(folder / "entry.yaml"), ["gguf-q4_0", "awq-g128"]))
 
 
 def refused_or(read) -> None:

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from orchestrator.errors import UserError
-from orchestrator.untrusted import is_count, parse
+from orchestrator.base.errors import UserError
+from orchestrator.base.reading import is_count, parse
 
 INDEX = "model.safetensors.index.json"
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from orchestrator.base.files import write_json
 from orchestrator.models import checkpoint, manifest
-from orchestrator.models.store import write_json
 
 # A file changed twice within one tick of the file system's clock has the same mtime both times, so a hash taken
 # that soon after a change says nothing about the file's later content.

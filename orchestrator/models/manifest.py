@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from orchestrator.errors import UserError
-from orchestrator.models.store import Progress, write_json
+from orchestrator.base.errors import UserError
+from orchestrator.base.files import write_json
+from orchestrator.base.progress import ByteProgress
 
 NAME = "manifest.json"
 READ_BYTES = 8 * 2**20
@@ -27,7 +28,7 @@ def digest(files: dict[str, str]) -> str:
 def compute(folder: Path, names: Iterable[str], say: Callable[[str], None]) -> dict[str, str]:
     """`{name: sha256}` of the named files of `folder`, read in pieces of 8 MiB, with progress through `say`."""
     names = sorted(names)
-    progress = Progress(f"checking {folder.name}", sum((folder / name).stat().st_size for name in names), say)
+    progress = ByteProgress(f"checking {folder.name}", sum((folder / name).stat().st_size for name in names), say)
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
         return dict(zip(names, pool.map(lambda name: _sha256(folder / name, progress), names), strict=True))
 
@@ -87,7 +88,7 @@ def _plain(name: str) -> bool:
     return bool(name) and not path.is_absolute() and ".." not in path.parts
 
 
-def _sha256(path: Path, progress: Progress) -> str:
+def _sha256(path: Path, progress: ByteProgress) -> str:
     sha = hashlib.sha256()
     buffer = memoryview(bytearray(READ_BYTES))
     with path.open("rb", buffering=0) as handle:

@@ -1,6 +1,6 @@
 import pytest
 
-from orchestrator.page import document
+from orchestrator.report.page import document
 from tests.support import chromium
 
 

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from orchestrator import engines
-from orchestrator.engines import PRECISIONS
+from orchestrator.plan import engine_yaml
+from orchestrator.plan.engine import PRECISIONS
 from tests.support.checkout import ROOT, Checkout
 
 pytestmark = pytest.mark.container
 
-FOLDERS = {name: engine for name, engine in engines.discover(ROOT).items() if not engine.test_only}
+FOLDERS = {name: engine for name, engine in engine_yaml.discover(ROOT).items() if not engine.test_only}
 REAL = [name for name, engine in FOLDERS.items() if engine.devices["cpu"].support.runs]
 REFERENCE = next(name for name, engine in FOLDERS.items() if engine.reference)
 

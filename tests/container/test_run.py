@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from orchestrator import tables
+from orchestrator.report.tables import speed
 from tests.support.checkout import SMALL, leftovers, rows
 
 pytestmark = pytest.mark.container
@@ -94,5 +94,5 @@ def test_a_copied_engine_shows_no_difference(checkout):
         checkout.engine(name, {"steps": {"settings": {"first_ms": 20, "step_ms": 5}}})
     _, summary, out = checkout.measure("--engines", "one,two", "--profile", "standard", *SMALL)
     assert [row["launches"] for row in summary["rows"]] == [5, 5]
-    assert tables.ranking(summary["rows"])["Verdict"][1] == "no difference shown"
+    assert speed.ranking(summary["rows"])["Verdict"][1] == "no difference shown"
     assert "no difference shown" in (out / "report.md").read_text()

@@ -48,12 +48,12 @@ def test_a_conversion_killed_half_way_is_made_anew_and_leaves_nothing(slow):
 CONVERT = """
 import sys
 from orchestrator import devices, engines
-from orchestrator.artefacts import Artefacts, hardware
-from orchestrator.isolation import make_sandbox
-from orchestrator.models import resolve
-from orchestrator.paths import CACHE
-from orchestrator.progress import Progress
-from orchestrator.site import Site
+from orchestrator.run.convert import Artefacts, hardware
+from orchestrator.sandbox.isolation import make_sandbox
+from orchestrator.models.resolve import resolve
+from orchestrator.base.paths import CACHE
+from orchestrator.base.progress import Progress
+from orchestrator.machine.site import Site
 
 progress = Progress()
 device, engine, model = devices.choose("cpu", None, progress.say), engines.discover()["slow"], resolve("tiny", CACHE)

@@ -32,7 +32,7 @@ def hostile(checkout):
     bench.write_text(bench.read_text().replace("class Dummy(", said + "\n\nclass Dummy(", 1))
     faults.write_text(faults.read_text().replace('"the dummy was told to fail in generate"', repr(EVIL)))
     model = checkout.path / FOLDER
-    shutil.copytree(ROOT / "models" / "tiny", model)
+    shutil.copytree(ROOT / "orchestrator" / "models" / "tiny", model)
     for name, key in (("config.json", "_name_or_path"), ("tokenizer_config.json", "chat_template")):
         path = model / name
         if path.is_file():

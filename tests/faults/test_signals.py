@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from orchestrator.images import LABEL
+from orchestrator.sandbox.images import LABEL
 from tests.support.checkout import SMALL, wait_for
 
 

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import devices, doctor, engines, monitor
+from orchestrator.machine import detect
+from orchestrator.machine.devices import choose_device
+from orchestrator.machine.doctor import examination
+from orchestrator.machine.monitor.sampling import Monitor
+from orchestrator.plan import engine_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-FOUND = devices.detect()["cuda"]
+FOUND = detect.detect()["cuda"]
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not FOUND.devices, reason=f"no NVIDIA GPU: {FOUND.reason}"),
@@ -28,16 +32,16 @@ def test_detection_agrees_with_nvidia_smi():
 
 def test_a_gpu_is_taken_by_index_and_by_uuid():
     uuid = FOUND.devices[0].ids[0]
-    assert devices.choose("cuda", "0", print).ids == devices.choose("cuda", uuid, print).ids == (uuid,)
+    assert choose_device("cuda", "0", print).ids == choose_device("cuda", uuid, print).ids == (uuid,)
 
 
 def test_engines_measure_on_the_gpu(tmp_path):
-    toolkit = [each for each in doctor.examine() if each.check == "nvidia-toolkit"]
+    toolkit = [each for each in examination.examine() if each.check == "nvidia-toolkit"]
     if not toolkit or toolkit[0].status != "ok":
         pytest.skip("no NVIDIA container toolkit: " + (toolkit[0].what if toolkit else "not examined"))
     names = [
         e.name
-        for e in engines.discover().values()
+        for e in engine_yaml.discover().values()
         if not e.test_only and "cuda" in e.devices and e.devices["cuda"].support.runs
     ]
     out = tmp_path / "out"
@@ -69,7 +73,7 @@ def test_the_device_s_bandwidth_is_measured():
 
 
 def test_the_monitor_reads_the_real_driver():
-    watching = monitor.Monitor(FOUND.devices[0])
+    watching = Monitor(FOUND.devices[0])
     watching.start()
     watching.idle(1.0)
     record = watching.stop()

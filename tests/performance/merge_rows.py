@@ -16,8 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from orchestrator import merge, report, store
-from orchestrator.paths import ROOT
+from orchestrator.base.paths import ROOT
+from orchestrator.report import write
+from orchestrator.results import merge, store
+from orchestrator.results.merge import merge_results
 
 
 def main() -> None:
@@ -56,8 +58,8 @@ def main() -> None:
         out = Path(folder) / "out"
         out.mkdir()
         started = time.monotonic()
-        merged = merge.merge(directories)
-        report.write(out, merged)
+        merged = merge_results(directories)
+        write.write(out, merged)
         seconds = time.monotonic() - started
         started = time.monotonic()
         file = Path(folder) / "results.duckdb"

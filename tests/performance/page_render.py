@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from orchestrator.page import document
+from orchestrator.report.page import document
 from tests.support import summaries
 from tests.support.chromium import launched
 

@@ -20,15 +20,20 @@ from statistics import median
 import docker
 from tabulate import tabulate
 
-from orchestrator import devices, engines, host, launches, plan
-from orchestrator.docker_sandbox import DockerSandbox
-from orchestrator.evidence import Context
-from orchestrator.images import Images
-from orchestrator.paths import CACHE
-from orchestrator.progress import Progress
-from orchestrator.sandbox import Task, thread_environment
-from orchestrator.site import Site
-from orchestrator.weights import Weights
+from orchestrator.base.paths import CACHE
+from orchestrator.base.progress import Progress
+from orchestrator.judge.analysis import Yardstick
+from orchestrator.judge.verdict import judge_launch
+from orchestrator.machine import host
+from orchestrator.machine.devices import choose_device
+from orchestrator.machine.site import Site
+from orchestrator.models.dimensions import ParameterCounts
+from orchestrator.plan import engine_yaml, profiles
+from orchestrator.plan.cells import Cell, Shape
+from orchestrator.run.job import make_job
+from orchestrator.sandbox.containers import DockerSandbox
+from orchestrator.sandbox.images import Images
+from orchestrator.sandbox.task import Task, thread_environment
 
 PARAMETERS = 1000
 
@@ -36,18 +41,18 @@ PARAMETERS = 1000
 class Bench:
     def __init__(self) -> None:
         client = docker.from_env()
-        device = devices.choose("cpu", None, lambda _text: None)
+        device = choose_device("cpu", None, lambda _text: None)
         features = host.cpu_features_digest()
-        self.client, self.engine = client, engines.discover()["dummy"]
+        self.client, self.engine = client, engine_yaml.discover()["dummy"]
         self.sandbox = DockerSandbox(client, Images(client, Site.read(), Progress()), device, features)
         self.image = self.sandbox.prepare(self.engine, "cpu")
 
     def launch(self, settings: dict, new_tokens: int, repetitions: int = 3) -> tuple[float, list[dict]]:
         """Wall seconds of one launch as the suite runs it, judged; and its measured samples."""
-        cell = plan.Cell(self.engine, self.engine.variants["float32"], plan.Shape(1, 8, new_tokens))
+        cell = Cell(self.engine, self.engine.variants["float32"], Shape(1, 8, new_tokens))
         model = {"name": "none", "vocab_size": 256, "parameters": PARAMETERS, "digest": "-", "synthetic": True}
-        prompts = [[[number] * 8] for number in range(plan.WARMUP["max"] + repetitions)]
-        job = launches.job(cell, {"kind": "cpu", "ids": ["cpu"], "name": "cpu"}, model, prompts, repetitions, 1)
+        prompts = [[[number] * 8] for number in range(profiles.WARMUP["max"] + repetitions)]
+        job = make_job(cell, {"kind": "cpu", "ids": ["cpu"], "name": "cpu"}, model, prompts, repetitions, 1)
         job["settings"] = settings
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             directory = Path(folder)
@@ -56,8 +61,8 @@ class Bench:
             task = Task("dummy", "bench_dummy.bench", job, directory, directory / "out", directory, None, 600,
                         thread_environment(1))  # fmt: skip
             ended = self.sandbox.run(self.image, task)
-            weights = Weights(PARAMETERS, 0, 0, PARAMETERS, 0)
-            verdict = launches.judge(ended, directory, job, Context(weights, {}))
+            weights = ParameterCounts(PARAMETERS, 0, 0, PARAMETERS, 0)
+            verdict = judge_launch(ended, directory, job, Yardstick(weights, {}))
             wall = time.monotonic() - started
             if verdict.outcome != "ok":
                 raise SystemExit(f"{verdict.outcome}: {verdict.reason}")

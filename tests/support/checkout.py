@@ -15,12 +15,12 @@ import docker
 import psutil
 import yaml
 
-from orchestrator.engines import discover
-from orchestrator.images import LABEL
+from orchestrator.plan.engine_yaml import discover
+from orchestrator.sandbox.images import LABEL
 
 ROOT = Path(__file__).resolve().parents[2]
 POSSIBLE = {"first_ms": 0.5, "step_ms": 0.5}  # a dummy without delays is faster than memory: gate physics
-PARTS = ("orchestrator", "common", "docker", "models", "bench_dummy", ".dockerignore")
+PARTS = ("orchestrator", "common", "docker", "bench_dummy", ".dockerignore")
 SMALL = ("--prompt-tokens", "16", "--new-tokens", "12")
 
 

@@ -10,16 +10,16 @@ import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from orchestrator.models import Model
-from orchestrator.tensors import gguf
-from orchestrator.weights import Weights
+from orchestrator.models.dimensions import ParameterCounts
+from orchestrator.models.formats import gguf
+from orchestrator.models.model import Model
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 8, "intermediate_size": 16,
     "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 64,
 }  # fmt: skip
-WEIGHTS = Weights(parameters=1000, embedding=100, head=100, linear=780, vectors=20)
-TIED = Weights(parameters=900, embedding=100, head=0, linear=780, vectors=20)
+WEIGHTS = ParameterCounts(parameters=1000, embedding=100, head=100, linear=780, vectors=20)
+TIED = ParameterCounts(parameters=900, embedding=100, head=0, linear=780, vectors=20)
 
 
 def checkpoint(folder: Path, config: dict | None = None, tokenizer: bool = False) -> Path:

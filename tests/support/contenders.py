@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from orchestrator.engines import DeviceEntry, Engine, Support, Variant
-from orchestrator.plan import Cell, Shape
+from orchestrator.plan.cells import Cell, Shape
+from orchestrator.plan.engine import DeviceEntry, Engine, Support, Variant
 
 SUPPORTED = Support("supported")
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from bench_dummy.bench import Dummy
 from common import launch as runtime
-from orchestrator.sandbox import Ended, write_job
+from orchestrator.sandbox.task import Ended, write_job
 from tests.support.results_directory import probe
 
 

@@ -3,15 +3,16 @@
 import json
 from pathlib import Path
 
-from orchestrator import journal, launches
-from orchestrator.evidence import Context
-from orchestrator.outcomes import OUTCOMES
-from orchestrator.plan import Cell
-from orchestrator.sandbox import Ended
+from orchestrator.base.outcomes import OUTCOMES
+from orchestrator.judge.analysis import Yardstick
+from orchestrator.plan.cells import Cell
+from orchestrator.results.journal import Journal
+from orchestrator.run.job import make_job
+from orchestrator.sandbox.task import Ended
 from tests.support.checkpoints import CONFIG, WEIGHTS
 from tests.support.contenders import cell
 
-CONTEXT = Context(WEIGHTS, CONFIG)
+CONTEXT = Yardstick(WEIGHTS, CONFIG)
 
 
 def probe(gbs=10.0, cache=None) -> dict:
@@ -25,7 +26,7 @@ def job(made: Cell | None = None, repetitions=2, **changes) -> dict:
     shape = made.shape
     prompts = [[[i + 3] * shape.prompt_tokens for _ in range(shape.batch_size)] for i in range(10 + repetitions)]
     facts = {"name": "m", "digest": "d" * 64, "synthetic": False, "vocab_size": 64, "parameters": 1000}
-    return {**launches.job(made, {"kind": "cpu", "ids": ["cpu"]}, facts, prompts, repetitions, 2), **changes}
+    return {**make_job(made, {"kind": "cpu", "ids": ["cpu"]}, facts, prompts, repetitions, 2), **changes}
 
 
 def sample(i=0, phase="measure", steps_ns=(10_000_000, 20_000_000, 30_000_000), batch=1, **changes) -> dict:
@@ -82,7 +83,7 @@ class Results:
     def __init__(self, directory: Path, workload="w1"):
         self.directory, self.workload = directory, workload
         directory.mkdir(parents=True, exist_ok=True)
-        self.journal = journal.Journal(directory)
+        self.journal = Journal(directory)
 
     def run(self, cells: list[Cell], model: str | None = "m", **changes) -> "Results":
         """The head of a run: what is asked for, the model, and what every cell is."""

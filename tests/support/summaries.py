@@ -6,7 +6,8 @@ Nothing in it was measured; it is only as plausible as a page needs to be looked
 import random
 from datetime import datetime, timedelta, timezone
 
-from orchestrator import gates, stats
+from orchestrator.base import stats
+from orchestrator.judge.gates.names import NAMES
 from tests.support.results_directory import HOST
 
 BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "int8": 8, "int4": 4}
@@ -56,7 +57,7 @@ def row(engine="alpha", precision="float32", seed=0, launches=5, **changes):
         "quality_reason": None, "answers": None,
         "loaded": {"version": "1.0", "dtype": precision, "weight_bytes": int(weights), "quantization": None,
                    "threads": 2, "kv_dtype": None, "kv_bytes": 24 << 20, "extra": {}},
-        "gates": dict.fromkeys(gates.NAMES, "pass"), "own_benchmark": None, "flags": [], "caveat": None, "link": None,
+        "gates": dict.fromkeys(NAMES, "pass"), "own_benchmark": None, "flags": [], "caveat": None, "link": None,
         "image": f"llm-bench/{engine}:0123456789ab", "image_id": "sha256:" + "1f" * 32,
         "artefact": None if precision == "float32" else f"{engine}-{precision}-0123456789abcdef",
         "artefact_scheme": None, "artefact_source": None, "artefact_revision": None, "artefact_digest": None,
@@ -77,7 +78,7 @@ def failed(engine="beta", precision="int4", outcome="load_failed", reason="Value
     unknown = dict.fromkeys(MEASURED)
     return row(engine, precision, **{
         **unknown, "outcome": outcome, "reason": reason, "log_tail": log, "launches": 0, "blocks": [], "iterations": 0,
-        "gates": dict.fromkeys(gates.NAMES, "not checked: no launch came so far"), **changes,
+        "gates": dict.fromkeys(NAMES, "not checked: no launch came so far"), **changes,
     })  # fmt: skip
 
 

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-from orchestrator import report, stats
-from orchestrator.metrics import METRICS
+from orchestrator.base import stats
+from orchestrator.judge.speed import SPEEDS
+from orchestrator.results.summary import SUMMARY
 
 STEADY = (1.0, 0.998, 1.002, 0.999, 1.001)  # five launches of a quiet machine, as shares of the median
 
@@ -32,7 +33,7 @@ def row(engine="alpha", variant="float32", speed=100.0, spread=STEADY, *, peak=1
                         "peak_device_mib": [None] * count, "energy_j_per_token": [None] * count},
         "quality": {"kl": 0.001, "top1": 0.99}, "quality_reason": None, "gates": {}, "flags": [], "caveat": None,
         "image": f"venv:{engine}-1", "image_id": f"{engine}-1",
-        **{name: stats.summary(values[name], values[name]) for name in METRICS},
+        **{name: stats.summary(values[name], values[name]) for name in SPEEDS},
     }  # fmt: skip
     return {**made, **changes}
 
@@ -40,11 +41,11 @@ def row(engine="alpha", variant="float32", speed=100.0, spread=STEADY, *, peak=1
 def failed(engine="alpha", variant="float32", outcome="load_failed", reason="no kernel", **changes) -> dict:
     """One row without a figure."""
     return row(engine, variant, **{"outcome": outcome, "reason": reason, "launches": 0, "blocks": [], "workload": None,
-                                   **dict.fromkeys(METRICS), "peak_host_mib": None, **changes})  # fmt: skip
+                                   **dict.fromkeys(SPEEDS), "peak_host_mib": None, **changes})  # fmt: skip
 
 
 def directory(path: Path, rows: list[dict]) -> Path:
     """A results directory that holds these rows and no journal, as a merged one does."""
     path.mkdir(parents=True)
-    (path / report.SUMMARY).write_text(json.dumps({"schema": 1, "run": {}, "limits": None, "rows": rows}))
+    (path / SUMMARY).write_text(json.dumps({"schema": 1, "run": {}, "limits": None, "rows": rows}))
     return path

@@ -2,7 +2,7 @@
 
 import io
 
-from orchestrator.progress import Progress
+from orchestrator.base.progress import Progress
 
 
 def progress() -> tuple[Progress, io.StringIO]:

@@ -4,10 +4,12 @@ import sys
 import pynvml
 import pytest
 
-from orchestrator import cli, cli_engines, cli_host, cli_replay, devices, rerun, site
-from orchestrator.detection import Device
-from orchestrator.host import Host
-from orchestrator.models import hub
+from orchestrator.answers.replay import measure_again
+from orchestrator.cli import answer_commands, engine_commands, machine_commands, main, run_command
+from orchestrator.machine import detect, devices, site
+from orchestrator.machine.detect import Device
+from orchestrator.machine.host import Host
+from orchestrator.models.hub import fetch
 from tests.support.machines import FakeNvml, linux_machine
 
 
@@ -21,13 +23,13 @@ def cpu():
 def machine(tmp_path, monkeypatch):
     """A machine without a GPU, no site settings, and results and cache in a folder of the test's own."""
     host = Host(linux_machine(tmp_path / "host"), "Linux", "x86_64", affinity=range(4))
-    found = devices.detect(FakeNvml(error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND), host)
+    found = detect.detect(FakeNvml(error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND), host)
     monkeypatch.setattr(devices, "detect", lambda: found)
     for name in ("CUDA_VISIBLE_DEVICES", "BENCH_CA_BUNDLE", "BENCH_WHEELHOUSE"):
         monkeypatch.delenv(name, raising=False)
-    for module in (cli, cli_replay):
+    for module in (run_command, answer_commands):
         monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
-    for module in (cli, cli_engines, cli_host, rerun):
+    for module in (run_command, engine_commands, machine_commands, measure_again):
         monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
 
@@ -39,7 +41,7 @@ def call(machine, monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["benchmark.sh", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main.main()
         printed = capsys.readouterr()
         return ended.value.code, printed.out, printed.err.splitlines()
 
@@ -69,4 +71,4 @@ def no_hub_of_the_machine(tmp_path, monkeypatch):
         if name.startswith(("HF_", "HUGGING")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
-    monkeypatch.setattr(hub, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(fetch, "BACKOFF_S", 0.01)

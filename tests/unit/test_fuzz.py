@@ -12,14 +12,20 @@ from hypothesis import strategies as st
 
 from bench_dummy.bench import Dummy
 from common import launch as runtime
-from orchestrator import audit, engines, journal, launches, merge, plan, tensors
-from orchestrator.errors import UserError
-from orchestrator.metrics import BadSamples, launch_metrics, read_samples
-from orchestrator.models import checkpoint as checkpoints
-from orchestrator.models import entry
-from orchestrator.outcomes import OUTCOMES
-from orchestrator.paths import ROOT
-from orchestrator.weights import Weights
+from orchestrator.answers.audit import published_table
+from orchestrator.base.errors import UserError
+from orchestrator.base.outcomes import OUTCOMES
+from orchestrator.base.paths import ROOT
+from orchestrator.judge.samples import BadSamples, read_samples
+from orchestrator.judge.speed import launch_metrics
+from orchestrator.judge.verdict import judge_launch
+from orchestrator.models.checkpoint import read_header, validate
+from orchestrator.models.dimensions import ParameterCounts
+from orchestrator.models.formats.artefact import read_artefact
+from orchestrator.models.formats.binary import UnreadableArtefact
+from orchestrator.models.ready.entry import load_entry
+from orchestrator.plan import engine, engine_yaml, support
+from orchestrator.results import journal, merge
 from tests.support import dummy_launches
 from tests.support.checkpoints import CONFIG, checkpoint, gguf_folder, gguf_text  # fmt: skip
 from tests.support.contenders import cell  # fmt: skip
@@ -71,7 +77,7 @@ def sound(value):
 
 
 def judged(directory):
-    verdict = launches.judge(ended(), directory, JOB, CONTEXT)
+    verdict = judge_launch(ended(), directory, JOB, CONTEXT)
     assert verdict.outcome in OUTCOMES
     assert verdict.outcome == "ok" or (verdict.reason or "").strip()
     if verdict.outcome == "ok":
@@ -132,15 +138,15 @@ def read_engine(folder, content: bytes):
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     try:
-        found = engines.read(path)
+        found = engine_yaml.read(path)
     except UserError as error:
         one_line(error)
         assert str(path) in str(error)
     else:
         assert found.name == "dummy" and found.variants
         for each in found.variants.values():
-            assert each.precision in engines.PRECISIONS
-            assert found.support(each, "cpu").state in engines.STATES
+            assert each.precision in engine.PRECISIONS
+            assert found.support(each, "cpu").state in engine.STATES
 
 
 @fuzz
@@ -167,7 +173,7 @@ ENTRY = b"model: tiny\nready:\n  gguf-q4_0: {hub: ORG/NAME@REV, file: a.gguf}\n 
 def test_model_entry(place, made):
     path = place / "entry.yaml"
     path.write_bytes(made)
-    found = unless_refused(lambda: entry.read(str(path), ["gguf-q4_0", "awq-g128"]))
+    found = unless_refused(lambda: load_entry(str(path), ["gguf-q4_0", "awq-g128"]))
     assert found is None or (isinstance(found.model, str) and set(found.ready) <= {"gguf-q4_0", "awq-g128"})
 
 
@@ -176,8 +182,8 @@ def test_model_entry(place, made):
 def test_audit(place, made):
     path = place / "table.csv"
     path.write_bytes(made)
-    rows = unless_refused(lambda: audit.audit(path))
-    assert rows is None or (sound(json.loads(audit.as_json(rows))) and audit.as_table(rows))
+    rows = unless_refused(lambda: published_table.audit(path))
+    assert rows is None or (sound(json.loads(published_table.as_json(rows))) and published_table.as_table(rows))
 
 
 # -- models ------------------------------------------------------------------------------------------------------------
@@ -192,12 +198,12 @@ def model_folder(place):
 @given(made=changed({**CONFIG, "num_key_value_heads": 2, "head_dim": 4, "rope_scaling": None}))
 def test_model_config(model_folder, made):
     (model_folder / "config.json").write_text(text_of(made))
-    config = unless_refused(lambda: checkpoints.validate(model_folder))
+    config = unless_refused(lambda: validate(model_folder))
     if config is None:
         return
     for multiple in (None, 32):
-        plan.unsupported(cell(row_multiple=multiple, requires={"head_dim": 8}), "cpu", config)
-    found = Weights.of(model_folder)
+        support.unsupported(cell(row_multiple=multiple, requires={"head_dim": 8}), "cpu", config)
+    found = ParameterCounts.of(model_folder)
     assert found.parameters > 0
 
 
@@ -205,13 +211,13 @@ def test_model_config(model_folder, made):
 @given(made=torn(json.dumps(CONFIG).encode()))
 def test_model_config_bytes(model_folder, made):
     (model_folder / "config.json").write_bytes(made)
-    unless_refused(lambda: checkpoints.validate(model_folder))
+    unless_refused(lambda: validate(model_folder))
 
 
 def listed(folder):
     try:
-        found = tensors.read(folder)
-    except tensors.Unreadable as error:
+        found = read_artefact(folder)
+    except UnreadableArtefact as error:
         one_line(error)
     else:
         size = sum(path.stat().st_size for path in folder.iterdir())
@@ -242,7 +248,7 @@ def shard(header: bytes) -> bytes:
 def test_safetensors_header(one_shard, made):
     (one_shard / "model.safetensors").write_bytes(shard(text_of(made).encode()))
     listed(one_shard)
-    unless_refused(lambda: checkpoints.read_header(one_shard / "model.safetensors"))
+    unless_refused(lambda: read_header(one_shard / "model.safetensors"))
 
 
 @fuzz

@@ -1,0 +1,1 @@
+"""Which published speeds the memory bandwidth forbids."""

@@ -1,0 +1,1 @@
+"""Whether an engine's folder keeps the contract."""

@@ -1,0 +1,121 @@
+"""The source text of the packages that a lock pins, for a device that does not run here. Nothing of it is executed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.base.escape import first_line
+
+COMPILED = "compiled.json"  # beside the sources: the modules of the wheel that are machine code
+LARGEST = 20_000_000  # bytes of a source file; generated tables beyond it tell nothing of an API
+GLIBC = range(39, 4, -1)  # Ubuntu 24.04 has glibc 2.39; a wheel for an older one fits, too
+MACOS = range(15, 10, -1)
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One package of a lock."""
+
+    name: str
+    version: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A wheel's Python files below `folder`, and the names of its compiled modules ("pkg._native")."""
+
+    folder: Path
+    compiled: frozenset[str]
+
+
+def pins(folder: Path, kind: str) -> dict[str, Pin]:
+    """What requirements/<kind>.txt pins, and what build.sh installs beside it, by normalised name."""
+    found = {}
+    for path in (folder / "build.sh", folder / "requirements" / f"{kind}.txt"):  # the lock has the last word
+        if path.is_file():
+            code = re.sub(r"(?m)(^|\s)#.*$", "", path.read_text(encoding="utf-8"))
+            for name, version in re.findall(r"([A-Za-z][\w.-]*)==([0-9][\w.+!]*)", code):
+                found[normalised(name)] = Pin(name, version)
+    return found
+
+
+def pin_of(module: str, locked: dict[str, Pin]) -> Pin | None:
+    """The package that brings a top-level module: its name, or else the shortest that begins with it."""
+    name = normalised(module)
+    longer = sorted((each for each in locked if each.startswith(f"{name}-")), key=len)
+    return locked.get(name) or (locked[longer[0]] if longer else None)
+
+
+def python_of(folder: Path, kind: str) -> str | None:
+    """The Python that the head of requirements/<kind>.txt names, such as "3.12"."""
+    head = re.match(r"(#.*\n)*", (folder / "requirements" / f"{kind}.txt").read_text(encoding="utf-8")).group()
+    found = re.search(r"Python (3\.\d+)", head)
+    return found.group(1) if found else None
+
+
+def sources(pin: Pin, python: str, kind: str, cache: Path, environment: dict[str, str]) -> Sources | str:
+    """Fetch the wheel of `pin` once and keep its source text in `cache`; or one line why there is none."""
+    version = pin.version.partition("+")[0]  # torch 2.9.1+cu130 has the Python files of 2.9.1
+    kept = cache / f"{normalised(pin.name)}-{version}-{python}-{'macos' if kind == 'metal' else 'linux'}"
+    if not kept.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:
+            wheels, partial = Path(temporary, "wheels"), Path(temporary, "partial")
+            command = [
+                sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+                "--only-binary=:all:", "--python-version", python, *_platforms(kind), "--dest", str(wheels),
+                f"{pin.name}=={version}",
+            ]  # fmt: skip
+            done = subprocess.run(
+                command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+            )
+            wheel = next(wheels.glob("*.whl"), None)
+            if done.returncode or wheel is None:
+                told = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+                return first_line(told[-1].removeprefix("ERROR: ") if told else "pip fetched no wheel")
+            _extract(wheel, partial)
+            try:
+                partial.rename(kept)
+            except OSError:  # another check was faster
+                if not kept.is_dir():
+                    raise
+    return Sources(kept, frozenset(json.loads((kept / COMPILED).read_text(encoding="utf-8"))))
+
+
+def _platforms(kind: str) -> list[str]:
+    if kind == "metal":
+        tags = [f"macosx_{major}_0_arm64" for major in MACOS]
+    else:
+        tags = [f"manylinux_2_{minor}_x86_64" for minor in GLIBC] + ["manylinux2014_x86_64", "linux_x86_64"]
+    return [word for tag in tags for word in ("--platform", tag)]
+
+
+def _extract(wheel: Path, folder: Path) -> None:
+    compiled = []
+    with zipfile.ZipFile(wheel) as archive:
+        for entry in archive.infolist():
+            # A wheel may keep modules in <name>.data/purelib.
+            entry.filename = re.sub(r"^[^/]+\.data/(pure|plat)lib/", "", entry.filename)
+            if entry.filename.endswith((".py", ".pyi")) and entry.file_size <= LARGEST:
+                archive.extract(entry, folder)  # which keeps to `folder` whatever the name
+            elif found := re.fullmatch(r"([\w/]+?)(\.[\w-]+)*\.(so|pyd)", entry.filename):
+                compiled.append(found.group(1).replace("/", "."))
+    folder.mkdir(exist_ok=True)
+    (folder / COMPILED).write_text(json.dumps(sorted(compiled)), encoding="utf-8")
+
+
+def normalised(name: str) -> str:
+    """A package's name as registries compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,1 @@
+"""Which row to take under given limits."""

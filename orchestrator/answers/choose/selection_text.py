@@ -1,0 +1,175 @@
+"""What `choose` found, for a terminal: at most 100 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from tabulate import tabulate
+
+from orchestrator.base.escape import one_line
+from orchestrator.base.terminal import WIDTH, grid
+from orchestrator.results.metrics import METRICS
+
+NAMED = 20  # rows that are listed where all rows of a fleet could be
+SIGNS = {"more": "at least", "less": "at most"}
+QUICK = "warning: the quick profile is not a measurement: use --profile standard for a choice to rely on"
+
+
+def render(found: dict[str, Any]) -> str:
+    """All answers, one a workload."""
+    parts = [_question(found)]
+    if len(found["answers"]) > 1:
+        parts.append(
+            f"{len(found['answers'])} workloads, an answer for each: rows that did different work are never compared. "
+            "--workload HASH asks for one."
+        )
+    parts += [_answer(answer, found) for answer in found["answers"]]
+    return "\n\n".join(_wrapped(part) for part in parts)
+
+
+def _wrapped(part: str) -> str:
+    """Long lines of prose broken, with their indent; tables are narrow already."""
+    return "\n".join(
+        line if len(line) <= WIDTH else textwrap.fill(
+            line, WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2), break_on_hyphens=False
+        )
+        for line in part.splitlines()
+    )  # fmt: skip
+
+
+def _question(found: dict[str, Any]) -> str:
+    objective = found["objective"]
+    best = "highest" if objective["better"] == "more" else "lowest"
+    unit = f" [{objective['unit']}]" if objective["unit"] != "share" else ""
+    text = f"asked for: the {best} {objective['title']}{unit}: {objective['meaning']}"
+    for each in found["constraints"]:
+        quantity = METRICS[each["quantity"]]
+        sign = SIGNS["more" if quantity.more_is_better else "less"]
+        text += f"\n  {sign} {each['asked']} {quantity.title}: {quantity.meaning}"
+    for key, names in found["filters"].items():
+        text += f"\n  only {key} {', '.join(one_line(name, 60) for name in names)}"
+    return text
+
+
+def _answer(answer: dict[str, Any], found: dict[str, Any]) -> str:
+    objective = METRICS[found["objective"]["key"]]
+    workload = f" (workload {answer['workload']})" if answer["workload"] else ""
+    parts = [f"{one_line(answer['title'], 70)}{workload}"]
+    if answer["not_a_measurement"]:
+        parts.append(QUICK)
+    parts.append(_pick(answer, objective) if answer["pick"] else _nothing(answer))
+    if answer["left_out"]:
+        parts.append(f"left out, not asked for: {answer['left_out']} rows")
+    if answer["pareto"]:
+        parts.append(_pareto(answer))
+    if answer["straddling"]:
+        parts.append("\n".join(["the interval straddles the limit:", *map(_straddle, answer["straddling"])]))
+    if answer["rejected"]:
+        rows = [
+            [one_line(row["name"], 100), "\n".join(map(_miss, row["misses"]))] for row in answer["rejected"]
+        ]  # fmt: skip
+        parts.append(tabulate(rows, ["rejected", "because"], disable_numparse=True, maxcolwidths=[38, 58]))
+    if answer["not_ok"]:
+        rows = [
+            [one_line(row["name"], 100), f"{row['outcome']}: {one_line(row['reason'], 160)}".rstrip(": ")]
+            for row in answer["not_ok"]
+        ]
+        parts.append(tabulate(rows, ["no figure", "because"], disable_numparse=True, maxcolwidths=[38, 58]))
+    return "\n\n".join(parts)
+
+
+def _pick(answer: dict[str, Any], objective) -> str:
+    pick = answer["pick"]
+    lines = [f"pick: {one_line(pick['name'], 120)}: {_figure(pick['values'], objective.key)}"]
+    others = [key for key in ("decode_tps", "ttft", "memory", "kl", "top1", "energy") if key != objective.key]
+    lines.append("  " + ", ".join(f"{METRICS[key].title} {_short(pick['values'], key)}" for key in others))
+    if pick["notes"]:
+        lines.append(f"  note: {one_line(pick['notes'], 400)}")
+    for each in answer["alike"][:NAMED]:
+        figure = objective.written(each["value"])
+        lines.append(f"  cannot tell apart from {one_line(each['name'], 100)} at {figure} ({each['why']})")
+    if len(answer["alike"]) > NAMED:
+        lines.append(f"  nor from {len(answer['alike']) - NAMED} more: --format json lists them")
+    if answer["admissible"] > 1 and not answer["alike"]:
+        lines.append("  better than every other row that meets the limits")
+        if objective.key == "kl":
+            lines[-1] += ": one examination a row, on the same text, so that no interval is known"
+    return "\n".join(lines)
+
+
+def _nothing(answer: dict[str, Any]) -> str:
+    if not answer["rejected"]:
+        return "no pick: no row has a figure"
+    if not answer["excluded_by"]:
+        return "no pick: the objective is unknown for every row"
+    lines = ["no pick: nothing meets the constraints"]
+    for each in answer["excluded_by"]:
+        unknown = f", {each['unknown']} of unknown value" if each["unknown"] else ""
+        lines.append(
+            f"  {each['option']} {each['asked']} excludes {each['missed'] + each['unknown']}{unknown}; "
+            f"without it {each['alone']} would remain"
+        )
+    nearest = answer["nearest"]
+    if nearest:
+        missed = "; ".join(map(_miss, nearest["misses"]))
+        lines.append(f"  nearest miss: {one_line(nearest['name'], 100)}: {missed}")
+    return "\n".join(lines)
+
+
+def _pareto(answer: dict[str, Any]) -> str:
+    axes = [METRICS[key] for key in answer["axes"]]
+    best = [f"{axis.title} ({'more' if axis.more_is_better else 'less'})" for axis in axes]
+    lines = [f"Pareto set, by medians: no other row is better in one of these without being worse in another: "
+             f"{', '.join(best)}"]  # fmt: skip
+    if answer["axes_unknown"]:
+        titles = ", ".join(METRICS[key].title for key in answer["axes_unknown"])
+        lines.append(f"not an axis, since no row here knows it: {titles}")
+    name = answer["pick"]["name"]
+    rows = [
+        [">" if row["name"] == name else "", one_line(row["name"], 100),
+         *(_figure(row["values"], axis.key) for axis in axes)]
+        for row in answer["pareto"]
+    ]  # fmt: skip
+    table = grid(["", "row", *(axis.title for axis in axes)], rows)
+    after = [f"  dominated: {', '.join(one_line(each, 100) for each in answer['dominated'][:NAMED])}"]
+    after = after if answer["dominated"] else []
+    if len(answer["dominated"]) > NAMED:
+        after[0] += f" and {len(answer['dominated']) - NAMED} more: --format json lists them"
+    after += [
+        f"  not placed: {one_line(each['name'], 100)} ({', '.join(METRICS[key].title for key in each['unknown'])} "
+        "unknown)"
+        for each in answer["unplaced"]
+    ]
+    return "\n".join([*lines, table, *after])
+
+
+def _figure(values: dict[str, dict[str, Any]], key: str) -> str:
+    """ "104 tokens/s [97.1, 114]", in one unit throughout."""
+    quantity, found = METRICS[key], values[key]
+    if found["low"] is None:
+        return quantity.written(found["value"])
+    unit = quantity.default_unit(found["value"])
+    ends = ", ".join(quantity.written(found[end], unit).split(" ")[0] for end in ("low", "high"))
+    return f"{quantity.written(found['value'], unit)} [{ends}]"
+
+
+def _short(values: dict[str, dict[str, Any]], key: str) -> str:
+    return METRICS[key].written(values[key]["value"])
+
+
+def _miss(miss: dict[str, Any]) -> str:
+    quantity = METRICS[miss["quantity"]]
+    if miss["state"] == "unknown":
+        return f"{quantity.title} unknown: {one_line(miss['why_unknown'], 120)}"
+    unit = miss["asked_unit"]
+    way = "below" if quantity.more_is_better else "over"
+    beyond = f"{quantity.written(miss['by'], unit, 3)} {way} {miss['asked']}"
+    return f"{quantity.title} {quantity.written(miss['value'], unit)}: {beyond}"
+
+
+def _straddle(each: dict[str, Any]) -> str:
+    quantity = METRICS[each["quantity"]]
+    ends = ", ".join(quantity.written(each[end], each["asked_unit"]) for end in ("low", "high"))
+    what = f"{one_line(each['name'], 100)}: {quantity.title} [{ends}]"
+    return f"  {what}: {each['option']} {each['asked']} is {each['state']} by the figure itself"

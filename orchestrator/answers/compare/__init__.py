@@ -1,0 +1,1 @@
+"""Whether results have become faster or slower."""

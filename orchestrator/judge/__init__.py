@@ -1,0 +1,1 @@
+"""From one launch's files to metrics, gates and an outcome."""

@@ -1,0 +1,50 @@
+"""Gate `precision`: the dtype and bytes that the engine really loaded are those of its label."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from orchestrator.models.dimensions import ParameterCounts
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# Bytes per weight of a quantised matrix with its scales: from plain 8 or 4 bits to a group of 32 with 32-bit scale and
+# zero point. q4_k_m mixes 4- and 6-bit blocks (0.61); it lies inside. float8 takes a scale per row or tensor.
+QUANTISED = {"float8": (0.99, 1.30), "int8": (0.99, 1.30), "int4": (0.49, 0.78)}
+# The bytes of float8 are those of int8: which of the two is held, only the scheme's name tells.
+FLOAT8 = re.compile("fp8|float8|e4m3|e5m2", re.IGNORECASE)
+ROUNDING = 0.02  # padding and alignment of the engines' own formats
+
+
+def precision_proof(precision: str, loaded: dict[str, Any], weights: ParameterCounts) -> str:
+    """Do dtype and bytes that the engine really loaded fit the label?
+
+    A float column must hold that dtype, unquantised, at its bytes per parameter. A quantised one must name its scheme
+    (with fp8, float8, e4m3 or e5m2 in it for float8, and for no other column), and its bytes must lie between
+    quantising everything and quantising only the matrices inside the layers (the usual quantisers leave embedding and
+    head at up to 32 bits).
+    """
+    actual, quantization, dtype = loaded["weight_bytes"], loaded["quantization"], loaded["dtype"]
+    if precision in BYTES:
+        if quantization is not None:
+            return f"fail: labelled {precision}, but the engine loaded {quantization} weights"
+        if dtype != precision:
+            return f"fail: labelled {precision}, but the engine loaded {dtype} weights"
+        low = BYTES[precision] * weights.parameters
+        # A tied embedding may be held twice, and norms are often kept in float32.
+        high = low + BYTES[precision] * (weights.embedding if not weights.head else 0) + 4 * weights.vectors
+    else:
+        if quantization is None:
+            return f"fail: labelled {precision}, but the engine loaded unquantised {dtype} weights"
+        if bool(FLOAT8.search(quantization)) is not (precision == "float8"):
+            return f"fail: labelled {precision}, but the engine loaded {quantization} weights"
+        smallest, largest = QUANTISED[precision]
+        low = smallest * weights.parameters
+        copies = 2 if not weights.head else 1
+        high = largest * weights.linear + 4 * (copies * weights.embedding + weights.head) + 4 * weights.vectors
+    if not low * (1 - ROUNDING) <= actual <= high * (1 + ROUNDING):
+        return (
+            f"fail: labelled {precision}: {weights.parameters} parameters should take {low / 2**20:.1f} to "
+            f"{high / 2**20:.1f} MiB, but the engine loaded {actual / 2**20:.1f} MiB"
+        )
+    return "pass"

@@ -1,0 +1,41 @@
+"""What the reference engine computed in float32, as launches are compared with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.judge import quality
+from orchestrator.plan.exam import Exam
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the reference engine computed in float32 for one shape.
+
+    generated:  greedy tokens [count][new_tokens] of the first row of the first prompts
+    exam:       the sequences whose log-probabilities are kept, empty for all shapes but the first
+    answers:    tokens that follow the exam's questions
+    """
+
+    directory: Path
+    engine: str
+    version: str
+    prompts: list[list[int]]
+    generated: list[list[int]]
+    exam: Exam
+    answers: list[list[int]]
+    vocabulary: int
+
+    def logprobs(self, number: int) -> Any:
+        """Of the exam's sequence `number`: [len - 1, vocabulary] float32, mapped."""
+        rows = len(self.exam.sequences[number]) - 1
+        return quality.read_logprobs(self.directory / f"logprobs-{number}.npy", rows, self.vocabulary)
+
+    def gap(self, number: int, step: int, token: int) -> float:
+        """How far `token` lies below the best token at `step` of generated sequence `number`, in nats."""
+        prompt, generated = self.prompts[number], self.generated[number]
+        path = self.directory / f"logprobs-{len(self.exam.sequences) + number}.npy"
+        row = quality.read_logprobs(path, len(prompt) + len(generated) - 1, self.vocabulary)[len(prompt) - 1 + step]
+        return float(row.max() - row[token])

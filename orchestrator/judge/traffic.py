@@ -1,0 +1,94 @@
+"""What one launch moved and computed, and how far that is from what its device can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from orchestrator.judge import step_bytes
+from orchestrator.judge.gates.physics import Traffic
+from orchestrator.models import dimensions
+from orchestrator.models.dimensions import ParameterCounts
+from orchestrator.models.formats.artefact import read_artefact
+from orchestrator.models.formats.binary import UnreadableArtefact
+
+ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class StepReads:
+    """Bytes that a decode step must read. `kv` is None where the engine does not say its cache's dtype."""
+
+    weights: int
+    kv: float | None
+    source: str
+
+    @property
+    def total(self) -> float:
+        return self.weights + (self.kv or 0)
+
+
+def step_reads(
+    loaded: dict[str, Any], weights: ParameterCounts, config: dict[str, Any], job: dict[str, Any], artefact: Path | None
+) -> StepReads:
+    """From the tensor table of the converted artefact; else from the bytes that the engine says it holds.
+
+    The input embedding is looked up, not read, and is left out unless it is tied and so is the head as well. Where the
+    table and the engine's own word differ, the smaller counts: a limit must never be set too low.
+    """
+    read, source = loaded["weight_bytes"] - _embedding(loaded, weights), "weights as the engine reports them"
+    if artefact is not None:
+        try:
+            table = step_bytes.step_bytes(read_artefact(artefact), config)
+            looked_up = table.total - table.read
+            read, source = min(table.read, loaded["weight_bytes"] - looked_up), table.source
+        except (UnreadableArtefact, OSError) as error:
+            source += f" ({str(error).splitlines()[0]})"
+    shape = job["shape"]
+    cache = dimensions.read_per_step(
+        config, loaded["kv_dtype"], shape["batch_size"], len(job["prompts"][0][0]), shape["new_tokens"]
+    )
+    return StepReads(max(0, read), cache, source)
+
+
+def _embedding(loaded: dict[str, Any], weights: ParameterCounts) -> int:
+    """Bytes of the input embedding as loaded, or of its second copy where the engine holds a tied one twice."""
+    size = max((ITEM_BYTES.get(part, 4) for part in loaded["dtype"].split("+")), default=4)
+    if weights.head:
+        return weights.embedding * size
+    held_twice = loaded["weight_bytes"] >= size * (weights.parameters + weights.embedding) * 0.99
+    return weights.embedding * size if held_twice else 0
+
+
+def step_traffic(
+    reads: StepReads, decode_tps: list[float], batch: int, probes: dict[str, Any], devices: int = 1
+) -> Traffic | None:
+    """For the physics gate and mbu; None without a decode speed.
+
+    `probes` are the launch's bandwidth probes of one device: `devices` of them read at the same time.
+    """
+    if not decode_tps:
+        return None
+    taken = [probe for probe in probes.values() if probe]
+    caches = [probe["last_level_cache"] for probe in taken if probe["last_level_cache"]]
+    return Traffic(
+        step_bytes=reads.total,
+        steps_per_s=median(decode_tps) / batch,
+        bandwidth=tuple(devices * probe["best_gbs"] * 1e9 for probe in taken),
+        cache_bytes=max(caches, default=None),
+    )
+
+
+def prefill_flops(weights: ParameterCounts, config: dict[str, Any], batch: int, prompt_tokens: int) -> float:
+    """Floating-point operations of one prefill: 2 per weight and token, 4 per pair of tokens, head and layer width.
+
+    Only the last position's logits are needed, so the head counts once a row (Kaplan et al. 2020, table 1, with causal
+    attention: half of the pairs).
+    """
+    layers, heads = config.get("num_hidden_layers") or 0, config.get("num_attention_heads") or 0
+    size = config.get("head_dim") or (config["hidden_size"] // heads if heads and config.get("hidden_size") else 0)
+    attention = 4 * layers * heads * size * prompt_tokens * (prompt_tokens + 1) / 2
+    head = 2 * (weights.head or weights.embedding)
+    return batch * (2 * weights.linear * prompt_tokens + attention + head)

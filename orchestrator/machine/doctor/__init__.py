@@ -1,0 +1,1 @@
+"""What this host and this checkout can and cannot do."""

@@ -1,0 +1,103 @@
+"""A GPU before and after each launch: nobody else on it, and its memory given back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.base.errors import CellError
+from orchestrator.machine.detect import Device
+from orchestrator.machine.monitor.probes import GpuProbe, Unavailable
+from orchestrator.machine.monitor.sampling import default_probes
+
+WAIT_S = 60.0  # for others to go, before a launch
+SETTLE_S = 15.0  # for the driver to give memory back, after one
+SLACK_MIB = 256.0  # a driver's own bookkeeping comes and goes
+POLL_S = 1.0
+
+
+class DeviceUnusable(Exception):
+    """No further launch on this device makes sense. `outcome` is the word of every cell that was still to come."""
+
+    def __init__(self, outcome: str, reason: str):
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+class DeviceGuard:
+    """One per run, for devices whose driver lists its processes; elsewhere it lets everything pass."""
+
+    def __init__(
+        self, device: Device, say: Callable[[str], None], probe: GpuProbe | None = None,
+        clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+    ):  # fmt: skip
+        self._say, self._clock, self._sleep = say, clock, sleep
+        gpu = next((each for each in default_probes(device) if isinstance(each, GpuProbe)), None)
+        self._probe = probe or gpu
+        self._baseline: float | None = None
+        try:
+            if self._probe:
+                self._probe.open()
+        except Unavailable as error:  # the monitor names the reason in every launch's record
+            self._say(f"the device is not watched between launches: {error}")
+            self._probe = None
+
+    def before(self) -> None:
+        """Wait until nobody is on the device, at most WAIT_S. Raises CellError `gpu_contended`."""
+        if self._probe is None:
+            return
+        until, told = self._clock() + WAIT_S, False
+        while True:
+            users, used = self._look()
+            if not users:
+                self._baseline = used
+                return
+            if self._clock() >= until:
+                raise CellError("gpu_contended", f"other processes are on the device: {_named(users)}; stop them")
+            if not told:
+                self._say(f"  waiting up to {WAIT_S:.0f} s for other processes on the device: {_named(users)}")
+                told = True
+            self._sleep(POLL_S)
+
+    def after(self) -> None:
+        """Wait until a launch's memory is given back, at most SETTLE_S. Raises DeviceUnusable."""
+        if self._probe is None:
+            return
+        until = self._clock() + SETTLE_S
+        while True:
+            users, used = self._look()
+            kept = 0.0 if used is None or self._baseline is None else used - self._baseline
+            if not users and kept <= SLACK_MIB:
+                return
+            if self._clock() >= until:
+                who = f"held by {_named(users)}" if users else "held by no process that the driver lists"
+                dirty = f"device dirty: {kept:.0f} MiB were not given back after a launch, {who}"
+                raise DeviceUnusable("gpu_contended", f"{dirty}; end them, or reset the device")
+            self._sleep(POLL_S)
+
+    def _look(self) -> tuple[set[int], float | None]:
+        """(PIDs on the device right now, its used memory in MiB)."""
+        now = time.monotonic_ns()
+        try:
+            values = self._probe.sample(now, set())
+        except Unavailable as error:
+            word = "gpu_lost" if error.flag == "gpu_lost" else "harness_error"
+            raise DeviceUnusable(word, f"the device does not answer: {error}") from error
+        return {pid for pid, (_, last) in self._probe.users.items() if last == now}, values.get("device_used_mib")
+
+    def close(self) -> None:
+        if self._probe is not None:
+            self._probe.close()
+
+
+def _named(pids: set[int]) -> str:
+    """ "python (pid 12), Xorg (pid 7)"."""
+    names = []
+    for pid in sorted(pids):
+        try:
+            name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:  # in another namespace, or gone
+            name = "unknown"
+        names.append(f"{name} (pid {pid})")
+    return ", ".join(names)

@@ -1,0 +1,71 @@
+"""The variables of a CTranslate2 model.bin.
+
+Layout: ModelSpec._serialize in python/ctranslate2/specs/model_spec.py and Model::load in src/models/model.cc,
+https://github.com/OpenNMT/CTranslate2. These are the file's bytes: with a `compute_type` other than the one that it was
+converted to, CTranslate2 converts the weights again when it loads them.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+
+from orchestrator.models.formats.binary import (
+    MOST_DIMENSIONS,
+    MOST_TENSORS,
+    Binary,
+    Tensor,
+    UnreadableArtefact,
+    opened,
+    plain_file,
+)
+
+SOURCE = "CTranslate2 variables"
+NAME = "model.bin"
+VERSIONS = (4, 5, 6)  # earlier ones store an item size in place of the dtype
+DTYPES = (("float32", 4), ("int8", 1), ("int16", 2), ("int32", 4), ("float16", 2), ("bfloat16", 2))
+
+
+def present(directory: Path) -> bool:
+    """Does the directory hold a model.bin?"""
+    return (directory / NAME).exists()
+
+
+def read(directory: Path) -> list[Tensor]:
+    """The variables of model.bin; aliases, which share another's bytes, are none. Raises Unreadable."""
+    path = plain_file(directory, NAME)
+    with opened(path) as file:
+        version = file.number("I")
+        if version not in VERSIONS:
+            raise UnreadableArtefact(path, f"is no CTranslate2 model of a known version (it says {version})")
+        _string(file)  # the specification's name
+        file.number("I")  # and its revision
+        rows = [_row(file) for _ in range(file.count("I", MOST_TENSORS, "variables"))]
+        for _ in range(file.count("I", MOST_TENSORS, "aliases")):
+            _string(file), _string(file)
+        if file.left:
+            raise UnreadableArtefact(path, f"is too long: {file.left} bytes follow the last alias")
+    if len({tensor.name for tensor in rows}) != len(rows):
+        raise UnreadableArtefact(path, "names a variable twice")
+    return rows
+
+
+def _row(file: Binary) -> Tensor:
+    name = _string(file)
+    shape = tuple(file.number("I") for _ in range(file.count("B", MOST_DIMENSIONS, f"dimensions of {name!r}")))
+    kind, nbytes = file.number("B"), file.number("I")
+    if kind >= len(DTYPES):
+        raise UnreadableArtefact(file.path, f"stores {name!r} in the unknown type {kind}")
+    dtype, width = DTYPES[kind]
+    if nbytes != prod(shape) * width:
+        raise UnreadableArtefact(file.path, f"gives {name!r} {nbytes} bytes, which {list(shape)} {dtype} are not")
+    file.skip(nbytes)
+    return Tensor(name, shape, dtype, nbytes, file.path.name)
+
+
+def _string(file: Binary) -> str:
+    """A string, stored as its length with the final zero byte, and that zero byte."""
+    text = file.text(file.number("H"))
+    if not text.endswith("\0"):
+        raise UnreadableArtefact(file.path, f"has a name without its end before byte {file.at}")
+    return text[:-1]

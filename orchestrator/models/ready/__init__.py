@@ -1,0 +1,1 @@
+"""Ready-made quantised checkpoints, as a model's entry names them."""

@@ -1,0 +1,116 @@
+"""Cells: engine x variant x shape, and the order of their launches."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import astuple, dataclass
+
+from orchestrator.base.errors import UserError, unknown
+from orchestrator.plan.engine import PRECISIONS, Engine, Variant
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One workload's size."""
+
+    batch_size: int
+    prompt_tokens: int
+    new_tokens: int
+
+    def within(self, other: Shape) -> bool:
+        """True where `other` is as large in every respect: what does not fit for this one does not fit for that one."""
+        return all(mine <= theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True))
+
+    def __str__(self) -> str:
+        return f"batch {self.batch_size}, {self.prompt_tokens} + {self.new_tokens} tokens"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the tables: engine x variant x shape."""
+
+    engine: Engine
+    variant: Variant
+    shape: Shape
+
+    @property
+    def label(self) -> str:
+        """For file names and progress: "pytorch-float32-b1-p128-n128"."""
+        size = f"b{self.shape.batch_size}-p{self.shape.prompt_tokens}-n{self.shape.new_tokens}"
+        return f"{self.engine.name}-{self.variant.name}-{size}"
+
+
+def variants(
+    engine: Engine, precisions: str | None, names: str | None, offered: Collection[str] = ()
+) -> list[Variant]:  # fmt: skip
+    """The engine's variants that the request names.
+
+    `precisions` ("all" or a list) picks columns, `names` ("default", "all" or a list) picks in them: without `names`
+    the default variants, and those that take a ready-made checkpoint of the schemes `offered`. An engine without a
+    variant of a name given simply has none.
+    """
+    columns = split("all" if precisions is None else precisions)
+    wanted = split("default" if names is None else names)
+    return [
+        variant
+        for variant in engine.variants.values()
+        if ("all" in columns or variant.precision in columns)
+        and (
+            "all" in wanted
+            or variant.name in wanted
+            or ("default" in wanted and (variant.default or any(scheme in offered for scheme in variant.ready)))
+        )
+    ]
+
+
+def check_names(engines: Sequence[Engine], precisions: str | None, names: str | None) -> None:
+    """Raise UserError for a precision or variant that nobody has."""
+    if precisions is not None:
+        for precision in split(precisions):
+            if precision != "all" and precision not in PRECISIONS:
+                raise unknown("precision", precision, ["all", *PRECISIONS])
+    if names is not None:
+        known = sorted({name for engine in engines for name in engine.variants})
+        for name in split(names):
+            if name not in ("all", "default") and name not in known:
+                raise unknown("variant", name, ["all", "default", *known])
+
+
+def select_cells(
+    engines: Sequence[Engine], precisions: str | None, names: str | None, shapes: Sequence[Shape],
+    offered: Collection[str] = (),
+) -> list[Cell]:  # fmt: skip
+    """All cells of a request. Raises UserError for unknown names, and when nothing is left."""
+    check_names(engines, precisions, names)
+    found = [
+        Cell(engine, variant, shape)
+        for engine in engines
+        for variant in variants(engine, precisions, names, offered)
+        for shape in shapes
+    ]
+    if not found:
+        raise UserError(
+            f"no variant of {', '.join(engine.name for engine in engines)} matches "
+            f"--precisions {precisions or 'all'} --variants {names or 'default'}; "
+            "`./benchmark.sh list` shows what there is"
+        )
+    return found
+
+
+def order(planned: Sequence[Cell], launches: int, seed: int) -> list[tuple[int, Cell]]:
+    """(block, cell) in launch order: every cell once per block, each block shuffled from the recorded seed.
+
+    Drift of the machine then hits every contender alike; running one engine after another favours whoever is first.
+    """
+    sequence = []
+    for block in range(launches):
+        shuffled = list(planned)
+        random.Random(f"{seed}/{block}").shuffle(shuffled)
+        sequence += [(block, cell) for cell in shuffled]
+    return sequence
+
+
+def split(text: str) -> list[str]:
+    """ "a, b" -> ["a", "b"]."""
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,144 @@
+"""An engine and its variants, as its engine.yaml describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.base.errors import UserError, unknown
+
+PRECISIONS = ("float32", "bfloat16", "float16", "float8", "int8", "int4")
+STATES = ("supported", "caveat", "planned", "unsupported")
+WRONG = "wrong"  # of a model architecture: it runs, and what it computes is not what the model computes
+DEVICES = ("cpu", "cuda", "rocm", "metal")
+VERIFIED = r"\d{4}-\d\d-\d\d, .+, [\w./-]+"  # when, on what, and where the results are
+RUNNABLE = ("supported", "caveat")
+
+
+@dataclass(frozen=True)
+class Support:
+    """Whether a variant (or a whole device) runs, and what a reader has to know about it."""
+
+    state: str
+    note: str | None = None
+    link: str | None = None
+    beyond: str | None = None  # the key of config.json with the number of tokens up to which it is not wrong
+
+    @property
+    def runs(self) -> bool:
+        return self.state in RUNNABLE
+
+
+@dataclass(frozen=True)
+class DeviceEntry:
+    """What an engine has for one kind of device."""
+
+    support: Support
+    base: str | None = None
+    native: bool = False
+    verified: str | bool = True  # when, on what, and where the results are; False: nobody has run it there
+    extra_index_url: str | None = None
+    version: str | None = None  # the engine's version there, where it is not the one that the others have
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run an engine: a precision column plus scheme and settings."""
+
+    name: str
+    precision: str
+    scheme: str
+    settings: dict[str, Any]
+    artefact: str | None
+    row_multiple: int | None
+    default: bool
+    devices: dict[str, Support]
+    column_multiple: int | None = None  # as row_multiple, of a matrix's outputs
+    requires: dict[str, int] = field(default_factory=dict)  # config.json's keys and what must divide their values
+    compute_capability: str | None = None  # of NVIDIA GPUs: ">=8.9" or "<10.0"
+    gpus: int = 1  # that it takes at least
+    ready: tuple[str, ...] = ()  # schemes of ready-made checkpoints that it loads as they are
+
+    @property
+    def only_ready(self) -> bool:
+        """Nothing here converts a model for it."""
+        return bool(self.ready) and self.artefact is None
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One `bench_<name>/` folder."""
+
+    folder: Path
+    name: str
+    title: str
+    version: str
+    homepage: str
+    licence: str
+    test_only: bool
+    capabilities: dict[str, bool]
+    devices: dict[str, DeviceEntry]
+    variants: dict[str, Variant] = field(default_factory=dict)
+    reference: bool = False  # its float32 is what every variant is compared with
+    architectures: dict[str, Support] = field(default_factory=dict)  # what is said of single ones; others are tried
+    calibrates: str | None = None  # the variant whose settings first_ms and step_ms are true delays
+    builds_on: Path | None = (
+        None  # the folder whose lock, build script and modules this one uses; has them itself if None
+    )
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders whose code this engine runs."""
+        return (self.folder, self.builds_on) if self.builds_on else (self.folder,)
+
+    @property
+    def software(self) -> Path:
+        """The folder with requirements/ and build.sh."""
+        return self.builds_on or self.folder
+
+    def version_on(self, kind: str) -> str:
+        """The engine's version on a device kind."""
+        entry = self.devices.get(kind)
+        return (entry.version if entry else None) or self.version
+
+    def support(self, variant: Variant, kind: str) -> Support:
+        """The support of `variant` on a device kind; the device's word comes first, and its caveat is everyone's."""
+        entry = self.devices.get(kind)
+        if entry is None:
+            return Support("unsupported", f"{self.title} has no {kind} entry")
+        if not entry.support.runs:
+            return entry.support
+        own = variant.devices.get(kind, Support("unsupported", f"variant {variant.name} has no {kind} entry"))
+        if not own.runs or entry.support.state == "supported":
+            return own
+        notes = [note for note in (entry.support.note, own.note) if note]
+        return Support(entry.support.state, "; ".join(notes), own.link or entry.support.link)
+
+    def unverified(self, besides: str) -> list[str]:
+        """The kinds of device that the folder is complete for and that nobody has run it on, without `besides`."""
+        return [
+            kind for kind, entry in self.devices.items()
+            if entry.support.runs and entry.verified is False and kind != besides
+        ]  # fmt: skip
+
+
+def ready_schemes(engines: Iterable[Engine]) -> list[str]:
+    """The schemes of ready-made checkpoints that some variant takes, sorted."""
+    return sorted({scheme for engine in engines for each in engine.variants.values() for scheme in each.ready})
+
+
+def select_engines(requested: str, engines: dict[str, Engine]) -> list[Engine]:
+    """The engines named in `all` or `a,b`, in that order. Raises UserError for an unknown one."""
+    if requested == "all":
+        return [engine for engine in engines.values() if not engine.test_only]
+    chosen = []
+    for name in [name.strip() for name in requested.split(",") if name.strip()]:
+        if name not in engines:
+            raise unknown("engine", name, ["all", *engines])
+        if engines[name] not in chosen:
+            chosen.append(engines[name])
+    if not chosen:
+        raise UserError(f"--engines names no engine; valid: all, {', '.join(engines)}")
+    return chosen

@@ -1,0 +1,1 @@
+"""The charts of report.html and of `report --format svg`."""

@@ -1,0 +1,173 @@
+"""The generated parts of README.md and docs/: tables and references that nobody edits by hand.
+
+A part stands between two marks. The first names the function of PARTS that makes it, and what that function is given:
+
+    <!-- generated: published-table interval 2026-11-21-cpu-llama-160m (./benchmark.sh list --update) -->
+    ...
+    <!-- end of generated part -->
+
+The pictures in docs/pictures/ are generated as well, one for each published run and theme.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.base import escape
+from orchestrator.base.errors import UserError, unknown
+from orchestrator.base.files import write_atomically
+from orchestrator.plan.engine import DEVICES, Engine
+from orchestrator.report import exports, formatting, picture
+from orchestrator.report.tables import speed, support_matrix
+from orchestrator.report.tables.markdown_table import pipe_table
+from orchestrator.results import merge
+from orchestrator.results.metrics import METRICS
+from orchestrator.results.row import Row, by_workload
+
+_PART = re.compile(
+    r"(?P<begin><!-- generated: (?P<name>[\w-]+)(?P<arguments>[^()\n]*) \(\./benchmark\.sh list --update\) -->\n)"
+    r".*?(?P<end><!-- end of generated part -->)",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the parts are made of: a checkout, its engines that are more than a test, and the command reference."""
+
+    root: Path
+    engines: list[Engine]
+    command_line: str
+
+    @cached_property
+    def published(self) -> dict[str, dict[str, Any]]:
+        """The summary of every published run, by the name of its folder, oldest first."""
+        folders = sorted(path.parent for path in (self.root / "results" / "published").glob("*/summary.json"))
+        return {folder.name: merge.load(folder) for folder in folders}
+
+    def run(self, name: str) -> dict[str, Any]:
+        """The summary of one published run. Raises UserError where there is none of that name."""
+        if name not in self.published:
+            raise unknown("published run", name, self.published)
+        return self.published[name]
+
+
+def update(sources: Sources, file: Path | None = None) -> list[Path]:
+    """Write the parts of one file, or of README.md and docs/ with the pictures. Returns the files that changed.
+
+    Raises UserError where `file` has no generated part, or where a mark names something that does not exist.
+    """
+    rendered = {file: _renewed(sources, file)} if file else render(sources)
+    if file and not _PART.search(rendered[file]):
+        raise UserError(f"{file} has no generated part: see the marks in docs/engines/matrix.md")
+    changed = [
+        path for path, text in rendered.items() if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
+    for path in changed:
+        write_atomically(path, rendered[path])
+    return changed
+
+
+def render(sources: Sources) -> dict[Path, str]:
+    """The pictures, and every page of README.md and docs/ that has a generated part, as they should be."""
+    pictures = {
+        sources.root / "docs" / "pictures" / f"{name}-{theme}.svg": picture.draw(summary, colours)
+        for name, summary in sources.published.items()
+        for theme, colours in picture.THEMES.items()
+    }
+    pages = [sources.root / "README.md", *sorted((sources.root / "docs").rglob("*.md"))]
+    return pictures | {
+        page: _renewed(sources, page) for page in pages if _PART.search(page.read_text(encoding="utf-8"))
+    }
+
+
+def _renewed(sources: Sources, page: Path) -> str:
+    """The text of `page` with each of its generated parts made anew."""
+
+    def part(mark: re.Match[str]) -> str:
+        if mark["name"] not in PARTS:
+            raise unknown("generated part", mark["name"], PARTS)
+        text = PARTS[mark["name"]](sources, page, *mark["arguments"].split())
+        return f"{mark['begin']}\n{text.strip()}\n\n{mark['end']}"
+
+    return _PART.sub(part, page.read_text(encoding="utf-8"))
+
+
+def _engines(sources: Sources, page: Path) -> str:
+    """One line an engine: its page, version, and for each kind of device a sign."""
+    above = Path(*[".."] * (len(page.resolve().relative_to(sources.root.resolve()).parts) - 1))
+    lines = [
+        [
+            f"[{escape.escape(engine.title)}]({(above / engine.folder.name / 'README.md').as_posix()})",
+            escape.escape(engine.version),
+            *(_sign(engine, device) for device in DEVICES),
+        ]
+        for engine in sources.engines
+    ]
+    return pipe_table(pd.DataFrame(lines, columns=["Engine", "Version", *DEVICES]), escaped=False)
+
+
+def _sign(engine: Engine, device: str) -> str:
+    entry = engine.devices.get(device)
+    if entry is None or not entry.support.runs:
+        return "–"
+    return "✓" if entry.verified else "?"
+
+
+def _support_matrix(sources: Sources, _page: Path) -> str:
+    return support_matrix.devices_markdown(sources.engines, "## {}")
+
+
+def _architectures(sources: Sources, _page: Path) -> str:
+    return support_matrix.architectures_markdown(sources.engines)
+
+
+def _command_line(sources: Sources, _page: Path) -> str:
+    return sources.command_line
+
+
+def _published_table(sources: Sources, _page: Path, name: str, run: str) -> str:
+    """A table of a published run, by the name that `report --table` has for it, without headings and notes."""
+    collected = exports.collect(sources.run(run), sources.engines, name)
+    return "\n\n".join(pipe_table(table.frame.rename(columns=escape.escape)) for table in collected)
+
+
+def _published_overview(sources: Sources, _page: Path, run: str) -> str:
+    """Engine x precision: speed / peak memory of each precision's fastest variant; engines with no number left out."""
+    [rows] = by_workload(sources.run(run)["rows"]).values()
+    measured = {row["title"] for row in rows if row["outcome"] == "ok"}
+    fastest: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        if row["title"] not in measured:
+            continue
+        key = row["title"], row["precision"]
+        if key not in fastest or _speed(row) > _speed(fastest[key]):
+            fastest[key] = row
+    return pipe_table(speed.grid([row | {"variant": row["precision"]} for row in fastest.values()], _speed_memory))
+
+
+def _speed(row: Row) -> float:
+    return row["decode_tps"]["median"] if row["outcome"] == "ok" and row["decode_tps"] else 0.0
+
+
+def _speed_memory(row: Row) -> str:
+    if row["outcome"] != "ok":
+        return row["outcome"]
+    return f"{formatting.number(row['decode_tps']['median'])} / {formatting.number(METRICS['memory'].read(row).value)}"
+
+
+PARTS: dict[str, Callable[..., str]] = {
+    "engines": _engines,
+    "support-matrix": _support_matrix,
+    "architectures": _architectures,
+    "command-line": _command_line,
+    "published-table": _published_table,
+    "published-overview": _published_overview,
+}

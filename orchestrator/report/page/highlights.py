@@ -1,0 +1,107 @@
+"""The questions that people come with, answered for one workload."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from orchestrator.report.charts.tradeoffs import decode, memory_mib, top1
+from orchestrator.report.formatting import number, percent, speed
+from orchestrator.results.flags import notes
+from orchestrator.results.metrics import SIZES
+from orchestrator.results.row import Row, row_names
+
+MIN_TOP1 = 0.99
+FITS_GB = 8  # 10^9 bytes
+GB = SIZES["GB"]  # in MiB
+NAMED = 3  # of those that cannot be told from the pick
+
+
+class Answer(NamedTuple):
+    """One question and its row; `figure` is None where no row answers it, and `lines` say why."""
+
+    question: str
+    who: str | None
+    figure: str | None
+    lines: list[str]
+
+
+def answers(rows: list[Row]) -> list[Answer]:
+    """Fastest, fastest of nearly the reference's quality, smallest, most frugal."""
+    ok = [row for row in rows if decode(row) is not None]
+    names = dict(zip(map(id, rows), row_names(rows), strict=True))
+    return [_fastest(ok, names), _faithful(ok, names), _smallest(ok, names), _frugal(ok, names)]
+
+
+def _fastest(rows: list[Row], names: dict[int, str]) -> Answer:
+    question = "Fastest"
+    if not rows:
+        return Answer(question, None, None, ["No row has a decode speed."])
+    best = max(rows, key=decode)
+    quality = f"top-1 agreement {percent(top1(best), 2)}" if top1(best) is not None else "quality not measured"
+    return Answer(question, names[id(best)], f"{speed(best)} tokens/s", [quality, *_doubts(best, rows, names)])
+
+
+def _faithful(rows: list[Row], names: dict[int, str]) -> Answer:
+    question = f"Fastest that keeps {MIN_TOP1:.0%} top-1 agreement".replace("%", " %")
+    known = [row for row in rows if top1(row) is not None]
+    if not known:
+        return Answer(question, None, None, ["No row was compared with the float32 reference."])
+    good = [row for row in known if top1(row) >= MIN_TOP1]
+    unknown = f"{len(rows) - len(known)} of {len(rows)} rows are of unknown quality" if len(known) < len(rows) else None
+    if not good:
+        near = max(known, key=top1)
+        lines = [f"No row does; nearest is {names[id(near)]} with {percent(top1(near), 2)}.", unknown]
+        return Answer(question, None, None, [line for line in lines if line])
+    best = max(good, key=decode)
+    lines = [f"top-1 agreement {percent(top1(best), 2)}", *_doubts(best, good, names), unknown]
+    return Answer(question, names[id(best)], f"{speed(best)} tokens/s", [line for line in lines if line])
+
+
+def _smallest(rows: list[Row], names: dict[int, str]) -> Answer:
+    question = f"Smallest that fits {FITS_GB} GB"
+    known = [row for row in rows if memory_mib(row) is not None]
+    if not known:
+        return Answer(question, None, None, ["No row's peak memory is known."])
+    least = min(known, key=memory_mib)
+    gigabytes = f"{memory_mib(least) / GB:.2f} GB"
+    if memory_mib(least) > FITS_GB * GB:
+        return Answer(question, None, None, [f"No row does; the smallest is {names[id(least)]} with {gigabytes}."])
+    fitting = sum(memory_mib(row) <= FITS_GB * GB for row in known)
+    lines = [
+        f"weights {number(least['weights_mib'])} MiB, {speed(least)} tokens/s",
+        f"{fitting} of {len(known)} rows fit",
+    ]
+    return Answer(question, names[id(least)], f"{gigabytes} at the peak", lines)
+
+
+def _frugal(rows: list[Row], names: dict[int, str]) -> Answer:
+    question = "Most tokens per joule"
+    known = [row for row in rows if row["energy_j_per_token"]]
+    if not known:
+        reason = next((row.get("energy_validity") for row in rows if row.get("energy_validity")), None)
+        return Answer(question, None, None, ["No row's energy is known" + (f" ({reason})." if reason else ".")])
+    best = min(known, key=lambda row: row["energy_j_per_token"])
+    net = best.get("energy_idle_subtracted_j_per_token")
+    lines = [f"{number(best['energy_j_per_token'])} J a token" + (f", {number(net)} without idle draw" if net else "")]
+    return Answer(question, names[id(best)], f"{number(1 / best['energy_j_per_token'])} tokens/J", lines)
+
+
+def _doubts(best: Row, rows: list[Row], names: dict[int, str]) -> list[str]:
+    """Who cannot be told from the best, and what its flags say."""
+    interval, lines = best["decode_tps"], []
+    if interval["low"] is None:
+        count = best["launches"]
+        few = "one launch a row is" if count == 1 else f"{count} launches a row are"
+        lines.append(f"{few} too few to say that it is truly first")
+    else:
+        near = [row for row in rows if row is not best and _reaches(row, interval["low"])]
+        if near:
+            more = f" and {len(near) - NAMED} more" if len(near) > NAMED else ""
+            lines.append("cannot be told from " + ", ".join(names[id(row)] for row in near[:NAMED]) + more)
+    return [*lines, *filter(None, [notes(best)])]
+
+
+def _reaches(row: Row, low: float) -> bool:
+    """Whether a row's interval, or its median where it has none, reaches up to `low`."""
+    value = row["decode_tps"]
+    return (value["median"] if value["high"] is None else value["high"]) >= low

@@ -1,0 +1,1 @@
+"""The tables that people know, from summary rows."""

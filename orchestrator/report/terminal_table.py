@@ -1,0 +1,52 @@
+"""The result on a terminal: one line a row, at most 100 columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from orchestrator.base import escape
+from orchestrator.base.terminal import console, text
+from orchestrator.report import formatting
+from orchestrator.results import flags
+from orchestrator.results.row import by_workload, contender, telling, workload_title
+
+
+def terminal(summary: dict[str, Any]) -> str:
+    """The result for a terminal: one line a row, at most 100 columns; below it what a reader must know.
+
+    Coloured where stdout is a terminal that takes it. What engines and models are named is shown as plain text.
+    """
+    screen = console()
+    with screen.capture() as printed:
+        for rows in by_workload(summary["rows"]).values():
+            screen.print(text(workload_title(rows[0]), "bold"))
+            screen.print(_speeds(rows))
+        for flag in sorted({flag for row in summary["rows"] for flag in row["flags"]}):
+            if flag in flags.NOTES:
+                screen.print(text(f"note: {flags.NOTES[flag]}", "yellow"))
+        for row in summary["rows"]:
+            if row["outcome"] not in ("ok", "unsupported"):
+                reason = f"{row['engine']} {row['variant']}: {row['outcome']}: {escape.first_line(row['reason'])}"
+                screen.print(text(reason[:200], "red"))
+    return "\n".join(line.rstrip() for line in printed.get().rstrip().split("\n"))
+
+
+def _speeds(rows: list[dict[str, Any]]) -> Table:
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for head, width in (("engine", 22), ("precision", 9), ("variant", 16)):
+        shown.add_column(head, max_width=width, overflow="fold")
+    for head in ("decode tok/s", "TTFT ms", "weights MiB", "peak MiB"):
+        shown.add_column(head, justify="right", overflow="fold")
+    keys = telling(rows)
+    for row in rows:
+        style = {"ok": "", "unsupported": "bright_black"}.get(row["outcome"], "red")
+        cells = [
+            contender(row, keys), row["precision"], row["variant"], formatting.speed(row),
+            formatting.milliseconds(row["ttft_s"]), formatting.number(row["weights_mib"]),
+            formatting.number(row["peak_host_mib"]),
+        ]  # fmt: skip
+        shown.add_row(*(text(cell, style) for cell in cells))
+    return shown

@@ -1,0 +1,1 @@
+"""What was measured, over launches and runs."""

@@ -1,0 +1,137 @@
+"""Several results directories in one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.results import journal
+from orchestrator.results import store
+from orchestrator.results.store import Part
+from orchestrator.base.errors import UserError
+from orchestrator.judge.samples import BadSamples
+from orchestrator.judge.speed import SPEEDS
+from orchestrator.results.summary import SCHEMA, SUMMARY
+from orchestrator.results.summary import summarise
+from orchestrator.base.escape import one_line
+
+NEEDED = {  # of a row, for any command that reads it
+    "engine", "title", "engine_version", "variant", "precision", "model", "device", "machine", "isolation",
+    "batch_size", "prompt_tokens", "new_tokens", "workload", "outcome", "reason", "launches", "flags", "caveat",
+    *SPEEDS,
+}  # fmt: skip
+ALIKE = ["model", "batch_size", "prompt_tokens", "new_tokens"]
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The summary of a results directory (from its journal where there is one), a merged directory or a store file."""
+    if path.is_file():
+        return store.load(path)
+    if (path / journal.NAME).is_file():
+        try:
+            return summarise(path)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, BadSamples) as error:
+            raise UserError(
+                f"{path}: what a launch left is missing or damaged ({type(error).__name__}: "
+                f"{one_line(error)}): restore it, or measure into another --out"
+            ) from error
+    file = path / SUMMARY
+    if not file.is_file():
+        raise UserError(
+            f"{path} holds neither {journal.NAME} nor {SUMMARY}: not a results directory; name one that "
+            "`./benchmark.sh run` or `merge` wrote"
+        )
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is not valid JSON: {error}; make it anew from the runs with `merge`") from error
+    schema = summary.get("schema") if isinstance(summary, dict) else None
+    if schema != SCHEMA:
+        raise UserError(
+            f"{file} has schema {schema!r}, this suite reads schema {SCHEMA}: read it with the version of the suite "
+            "that wrote it, or `merge` the runs anew"
+        )
+    rows = summary.get("rows")
+    known = isinstance(rows, list) and all(isinstance(row, dict) and row.keys() >= NEEDED for row in rows)
+    if not known or not isinstance(summary.get("run"), dict):
+        raise UserError(f"{file} is damaged: rows, or what they need, are missing; restore it, or merge anew")
+    return summary
+
+
+def merge_results(paths: list[Path], say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+    """One summary with the rows of all. Raises UserError where rows that look alike did different work.
+
+    Rows of different shapes or models go into tables of their own; rows whose model and shape have the same name but
+    whose workload hash differs (other weights, other prompts) would end in one table and must not. A run that is there
+    twice counts once, in the state that its longer journal tells; `say` is told of it.
+    """
+    taken: dict[str, Part] = {}
+    for path in paths:
+        for number, part in enumerate(split(load(path), path)):
+            key = part.run.get("run_id") or f"{path} {number}"
+            if key in taken:
+                say(f"{path} holds a run that is there already ({taken[key].run['directory']}): counted once")
+                if part.run["journal"]["records"] <= taken[key].run["journal"]["records"]:
+                    continue
+            taken[key] = part
+    summary = store.joined(list(taken.values()))
+    _refuse_mixtures(summary["rows"], summary["runs"])
+    return summary
+
+
+def split(summary: dict[str, Any], path: Path) -> list[Part]:
+    """The runs of a summary. Their rows and launches get `path` as their source where they have none, the rows the
+    time of their run.
+
+    Raises UserError for a summary merged by an earlier version of the suite, whose rows do not say of which run they
+    are.
+    """
+    runs = summary.get("runs") or [summary["run"]]
+    times = {run.get("run_id"): run["started"] for run in runs}
+    rows = [{"source": str(path), "run_started": times.get(row.get("run_id")), **row} for row in summary["rows"]]
+    timeline = [
+        {"source": str(path), "run_id": runs[0].get("run_id"), **each} for each in summary.get("timeline") or []
+    ]
+    if len(runs) == 1:
+        return [Part(runs[0], rows, timeline, summary.get("limits"), summary.get("reference"))]
+    own = {run.get("run_id"): Part(run, [], []) for run in runs}
+    if None in own or not all(row.get("run_id") in own for row in rows):
+        raise UserError(f"{path} was merged by an earlier version of the suite: merge the runs themselves anew")
+    for row in rows:
+        own[row["run_id"]].rows.append(row)
+    for launch in timeline:
+        own[launch["run_id"]].timeline.append(launch)
+    return list(own.values())
+
+
+def _refuse_mixtures(rows: list[dict], runs: list[dict]) -> None:
+    if not rows:
+        return
+    frame = pd.DataFrame([{key: row.get(key) for key in [*ALIKE, "workload", "source", "run_id"]} for row in rows])
+    known = {run.get("run_id"): run for run in runs}
+    for names, group in frame.dropna(subset=["workload"]).groupby(ALIKE):
+        first = group.drop_duplicates("workload")
+        if len(first) > 1:
+            named = ", ".join(f"{row.source} has {row.workload}" for row in first.itertuples())
+            shape = f"{names[0]}, batch {names[1]}, {names[2]} + {names[3]} tokens"
+            why = _why([known.get(row.run_id) for row in first.itertuples()])
+            raise UserError(
+                f"not merged: rows for {shape} did different work: {named}; {why}; measure them anew with one version "
+                "of the suite and the model, or keep them apart in one file with --store FILE.duckdb"
+            )
+
+
+def _why(runs: list[dict | None]) -> str:
+    """Which of the things that a workload hash is made of differ: model bytes, prompts."""
+    models = [(run.get("model") or {}).get("digest") for run in runs if run]
+    if None in models or len(models) < len(runs):
+        return "other model files or prompts"
+    if len(set(models)) > 1:
+        return "the model's files differ (sha256 " + ", ".join(digest[:12] for digest in models) + ")"
+    suites = dict.fromkeys(run["host"]["suite"]["commit"] or "unknown" for run in runs)
+    commits = f" (suite {', '.join(commit[:12] for commit in suites)})" if len(suites) > 1 else ""
+    return f"the model is the same, the prompts differ: another --prompt, or another version of the suite{commits}"

@@ -1,0 +1,76 @@
+"""A summary row: which one it is, and by which names a reader tells rows apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+
+IDENTITY = (
+    "engine", "title", "engine_version", "variant", "precision", "scheme", "model", "device", "device_name", "machine",
+    "isolation", "batch_size", "prompt_tokens", "new_tokens", "workload", "source", "image", "image_id",
+)  # fmt: skip
+
+
+def row_names(rows: list[Row]) -> list[str]:
+    """One name a row: title, variant, and what else tells it apart from the others."""
+    keys = telling(rows)
+    return [f"{contender(row, keys)} {row['variant']}" for row in rows]
+
+
+def row_identity(row: Row) -> dict[str, Any]:
+    """The fields of a row that say which one it is, for JSON."""
+    return {key: row.get(key) for key in IDENTITY}
+
+
+Row = dict[str, Any]
+
+
+def workload_title(row: Row) -> str:
+    """One line that names the work all rows of a table did."""
+    title = f"{row['model']}: batch {row['batch_size']}, {row['prompt_tokens']} prompt + {row['new_tokens']} new tokens"
+    return title + (" (synthetic weights)" if "synthetic_weights" in row["flags"] else "")
+
+
+def by_workload(rows: list[Row]) -> dict[str, list[Row]]:
+    """Rows grouped by workload, in order of appearance; a cell that never got one joins its shape's group."""
+    titles = {row["workload"]: workload_title(row) for row in rows if row["workload"]}
+    hashes = {title: workload for workload, title in titles.items()}
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        key = row["workload"] or hashes.get(workload_title(row)) or workload_title(row)
+        groups.setdefault(key, []).append(row)
+    return groups
+
+
+def telling(rows: list[Row]) -> tuple[str, ...]:
+    """The keys, beside the engine, in which the rows of a table differ. Once a table: a fleet has many rows.
+
+    Runs of one machine at different times are told apart by the engine's version, else by the time.
+    """
+    keys = [key for key in ("device", "machine", "isolation") if len({row[key] for row in rows}) > 1]
+    for key in ("engine_version", "run_started", "source"):
+        if len({_identity(row, keys) for row in rows}) == len(rows):
+            break
+        if len({row.get(key) for row in rows}) > 1 and (key != "engine_version" or _versions_differ(rows)):
+            keys.append(key)
+    return tuple(keys)
+
+
+def _identity(row: Row, keys: list[str]) -> tuple:
+    return row["title"], row["variant"], row["batch_size"], *(row.get(key) for key in keys)
+
+
+def _versions_differ(rows: list[Row]) -> bool:
+    """Whether some engine is there in two versions; that different engines have different ones tells nothing."""
+    return len({(row["engine"], row["engine_version"]) for row in rows}) > len({row["engine"] for row in rows})
+
+
+def contender(row: Row, keys: tuple[str, ...]) -> str:
+    """The engine's title, and what else tells it apart (`telling`)."""
+    return " · ".join([row["title"], *(when(row) if key == "run_started" else str(row[key]) for key in keys)])
+
+
+def when(row: Row) -> str:
+    """When the row's run began, UTC; a summary of a single run says it of the run, not of its rows."""
+    return (row.get("run_started") or row.get("started") or "time unknown")[:19].replace("T", " ")

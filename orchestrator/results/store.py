@@ -1,0 +1,178 @@
+"""Results of hundreds of runs in one DuckDB file: what `merge --store` appends to and `merge.load` reads.
+
+Nothing is overwritten. A run is known by its id and the digest of its journal; one that was resumed after it had been
+stored is added again, and the state with the longest journal is what is read. Tables `runs` and `rows` and the view
+`latest` are there for SQL; `rows.row` is the whole row of summary.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.base.errors import UserError
+from orchestrator.results.summary import SCHEMA as SUMMARY_SCHEMA
+
+SCHEMA = 1
+TEXTS = (
+    "engine", "engine_version", "variant", "precision", "scheme", "model", "machine", "device", "device_name",
+    "isolation", "workload", "outcome", "reason", "source",
+)  # fmt: skip
+COUNTS = ("batch_size", "prompt_tokens", "new_tokens", "threads", "launches", "iterations")
+NUMBERS = ("weights_mib", "kv_mib", "peak_host_mib", "peak_device_mib", "energy_j_per_token", "mbu", "mfu", "load_s")
+NESTED = ("decode_tps.median", "decode_tps.low", "decode_tps.high", "decode_tps.level", "prefill_tps.median",
+          "e2e_tps.mean", "ttft_s.median", "quality.kl", "quality.top1", "quality.perplexity")  # fmt: skip
+TABLES = f"""
+CREATE TABLE meta (store_schema INTEGER, summary_schema INTEGER);
+INSERT INTO meta VALUES ({SCHEMA}, {SUMMARY_SCHEMA});
+CREATE TABLE runs (number INTEGER, run_id VARCHAR, journal VARCHAR, records INTEGER,
+    added TIMESTAMP DEFAULT (now() AT TIME ZONE 'UTC'), started TIMESTAMP, machine VARCHAR, device VARCHAR,
+    device_name VARCHAR, profile VARCHAR, directory VARCHAR, head JSON, PRIMARY KEY (run_id, journal));
+CREATE TABLE rows (run_id VARCHAR, journal VARCHAR, position INTEGER, started TIMESTAMP,
+    {", ".join(f"{name} VARCHAR" for name in TEXTS)}, {", ".join(f"{name} INTEGER" for name in COUNTS)},
+    {", ".join(f"{name.replace('.', '_')} DOUBLE" for name in (*NUMBERS, *NESTED))}, "row" JSON);
+CREATE VIEW current AS SELECT * FROM runs
+    QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY records DESC, number DESC) = 1;
+CREATE VIEW latest AS SELECT rows.* FROM rows SEMI JOIN current USING (run_id, journal);
+"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run of a summary; `limits` and `reference` where the summary was of this run alone."""
+
+    run: dict[str, Any]
+    rows: list[dict[str, Any]]
+    timeline: list[dict[str, Any]]
+    limits: dict[str, Any] | None = None
+    reference: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What an append did, and what the store holds now."""
+
+    added: int
+    known: int
+    runs: int
+    rows: int
+
+
+def append(path: Path, parts: list[Part]) -> Receipt:
+    """Add runs; one that is there already in this state is left as it is. All or nothing.
+
+    Makes the file where there is none. Raises UserError where it is no store, of another schema, or in use.
+    """
+    with _connected(path, read_only=False) as connection:
+        connection.begin()
+        if not connection.execute("SHOW TABLES").fetchall():
+            connection.execute(TABLES)
+        _check(connection, path)
+        known = set(connection.execute("SELECT run_id, journal FROM runs").fetchall())
+        added = 0
+        for part in parts:
+            key = _key(part.run)
+            if key[:2] in known:
+                continue
+            known.add(key[:2])
+            added += 1
+            _insert(connection, key, part)
+        connection.commit()
+        held = connection.execute("SELECT (SELECT count(*) FROM current), (SELECT count(*) FROM latest)").fetchone()
+    return Receipt(added, len(parts) - added, *held)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The summary of all runs in a store, oldest first. Raises UserError as `append` does, and where there is none."""
+    with _connected(path, read_only=True) as connection:
+        _check(connection, path)
+        heads = connection.execute("SELECT run_id, head FROM current ORDER BY started, number").fetchall()
+        found = connection.execute('SELECT run_id, "row" FROM latest ORDER BY position').fetchall()
+    if not heads:
+        raise UserError(f"{path} holds no run: add some with `./benchmark.sh merge DIR... --store {path}`")
+    rows: dict[str, list[dict]] = {run_id: [] for run_id, _ in heads}
+    for run_id, row in found:
+        rows[run_id].append(json.loads(row))
+    return joined([Part(**json.loads(head), rows=rows[run_id]) for run_id, head in heads])
+
+
+def joined(parts: list[Part]) -> dict[str, Any]:
+    """One summary of several runs; `limits` and `reference` are of one device and model, so of a single run only."""
+    alone = parts[0] if len(parts) == 1 else None
+    return {
+        "schema": SUMMARY_SCHEMA, "run": parts[-1].run, "runs": [part.run for part in parts],
+        "limits": alone.limits if alone else None, "reference": alone.reference if alone else None,
+        "timeline": [launch for part in parts for launch in part.timeline],
+        "rows": [row for part in parts for row in part.rows],
+    }  # fmt: skip
+
+
+@contextlib.contextmanager
+def _connected(path: Path, *, read_only: bool) -> Iterator[Any]:
+    """A connection; whatever DuckDB says against the file is one line."""
+    import duckdb  # noqa: PLC0415 - most commands never need it, and it takes a while
+
+    settings = {"autoinstall_known_extensions": "false"}  # nothing is fetched from a network
+    try:
+        with duckdb.connect(str(path), read_only=read_only, config=settings) as connection:
+            yield connection
+    except duckdb.Error as error:
+        said = str(error).splitlines()[0]
+        if "lock" in said.lower():
+            raise UserError(f"{path} is in use by another process: wait until it has ended") from error
+        raise UserError(
+            f"{path} cannot be used as a store of results: {said}; name a DuckDB file that `merge --store` wrote"
+        ) from error
+
+
+def _check(connection: Any, path: Path) -> None:
+    tables = {name for (name,) in connection.execute("SHOW TABLES").fetchall()}
+    if not {"meta", "runs", "rows"} <= tables:
+        raise UserError(f"{path} is a DuckDB file, but not of results: name one that `merge --store` wrote")
+    schemas = connection.execute("SELECT * FROM meta").fetchone()
+    if schemas != (SCHEMA, SUMMARY_SCHEMA):
+        raise UserError(
+            f"{path} has store schema {schemas[0]} and summary schema {schemas[1]}, this suite reads {SCHEMA} and "
+            f"{SUMMARY_SCHEMA}: make a new store from the results directories"
+        )
+
+
+def _key(run: dict[str, Any]) -> tuple[str, str, int]:
+    """Run, state and length of the journal. A summary without them is known by what it says."""
+    if "run_id" in run:
+        return run["run_id"], run["journal"]["sha256"], run["journal"]["records"]
+    digest = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
+    return digest[:16], digest, 0
+
+
+def _insert(connection: Any, key: tuple[str, str, int], part: Part) -> None:
+    run_id, journal, records = key
+    run = {**part.run, "run_id": run_id, "journal": {"sha256": journal, "records": records}}
+    head = json.dumps(
+        {"run": run, "timeline": part.timeline, "limits": part.limits, "reference": part.reference}, allow_nan=False
+    )
+    device = run.get("device") or {}
+    connection.execute(
+        "INSERT INTO runs (number, run_id, journal, records, started, machine, device, device_name, profile, "
+        "directory, head) VALUES ((SELECT count(*) FROM runs), ?, ?, ?, TRY_CAST(? AS TIMESTAMP), ?, ?, ?, ?, ?, ?)",
+        [*key, run.get("started"), run.get("hostname"), device.get("kind"), device.get("name"), run.get("profile"),
+         run.get("directory"), head],
+    )  # fmt: skip
+    names = ["run_id", "journal", "position", "started", *TEXTS, *COUNTS, *NUMBERS, *NESTED, "row"]
+    lines = []
+    for position, row in enumerate(part.rows):
+        values = [row.get(name) for name in (*TEXTS, *COUNTS, *NUMBERS)]
+        values += [(row.get(name.split(".")[0]) or {}).get(name.split(".")[1]) for name in NESTED]
+        whole = json.dumps({**row, "run_id": run_id}, allow_nan=False)
+        lines.append([run_id, journal, position, row.get("started") or run.get("started"), *values, whole])
+    casts = ", ".join(f'TRY_CAST("{name}" AS TIMESTAMP)' if name == "started" else f'"{name}"' for name in names)
+    connection.register("incoming", pd.DataFrame(lines, columns=names, dtype=object))
+    connection.execute(f"INSERT INTO rows SELECT {casts} FROM incoming")  # one by one, 10,000 rows take a minute
+    connection.unregister("incoming")

@@ -1,0 +1,1 @@
+"""One run: build, convert, measure baselines, launch, journal."""

@@ -1,0 +1,144 @@
+"""Converted checkpoints, cached by what they were made from and with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.base import files
+from orchestrator.base.errors import CellError, UserError, disk_full_or
+from orchestrator.base.paths import CACHE, ROOT
+from orchestrator.base.progress import Progress, duration
+from orchestrator.machine import host
+from orchestrator.machine.detect import Device
+from orchestrator.models import manifest
+from orchestrator.models.model import Model
+from orchestrator.plan.engine import Engine, Variant
+from orchestrator.sandbox.task import Sandbox, Task, tail, thread_environment
+
+WALL_S = 4 * 3600
+SHARED = Path("common", "convert")  # what converters call
+LAUNCH_ONLY = ("bench.py", "loaded.py", "own_benchmark.py", "engine.yaml", "README.md")
+
+
+def hardware(device: Device) -> str:
+    """What native code is made for: this CPU's features, and the GPU's name where there is one."""
+    features = host.cpu_features_digest()
+    return features if device.kind == "cpu" else f"{features} {device.name}"
+
+
+def key(engine: Engine, kind: str, variant: Variant, model: Model, made_for: str, root: Path = ROOT) -> str:
+    """16 hex digits over all that decides the artefact's bytes: model, converter, its software, scheme and settings.
+
+    `made_for` (see `hardware`) counts where engine.yaml says that what is built is for one machine.
+    """
+    native = made_for if engine.devices[kind].native else None
+    made_of = [model.digest, engine.name, variant.artefact, variant.precision, variant.settings, native]
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode())
+    for path in [*_converter(engine.folders, kind), *sorted((root / SHARED).glob("*.py"))]:
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def identity(artefact: Path | None) -> dict[str, str] | None:
+    """What a verified artefact is: {"name", "digest"}; None where the engine loads the checkpoint itself."""
+    if artefact is None:
+        return None
+    return {"name": artefact.parent.name, "digest": manifest.digest(manifest.read(artefact))}
+
+
+def _converter(folders: Sequence[Path], kind: str) -> list[Path]:
+    """All files of an engine's folders but those that only a launch, another device or a reader needs."""
+    return [
+        path
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.name not in LAUNCH_ONLY
+        and "__pycache__" not in path.parts
+        and (path.parent.name != "requirements" or path.stem == kind)
+    ]
+
+
+class Artefacts:
+    """Finds or makes what an engine loads. One object per run; an artefact is verified once per run."""
+
+    def __init__(self, sandbox: Sandbox, progress: Progress, hardware: str, threads: int, cache: Path = CACHE):
+        self._sandbox, self._progress, self._cache = sandbox, progress, cache
+        self._hardware, self._threads = hardware, threads
+        self._ready: dict[Path, Path | CellError] = {}
+
+    def ensure(
+        self, engine: Engine, kind: str, variant: Variant, model: Model, prepared: Any, facts: dict
+    ) -> Path | None:
+        """The directory to load, None where the engine loads the checkpoint itself.
+
+        Raises CellError `convert_failed` or `unsupported`; what failed once in a run fails again without a new try.
+        """
+        if variant.artefact is None:
+            return None
+        name = f"{engine.name}-{variant.artefact}-{key(engine, kind, variant, model, self._hardware)}"
+        place = self._cache / "artefacts" / name
+        if place not in self._ready:
+            try:
+                self._ready[place] = self._make(place, engine, variant, model, prepared, facts)
+            except CellError as error:
+                self._ready[place] = error
+        found = self._ready[place]
+        if isinstance(found, CellError):
+            raise found
+        return found
+
+    def _make(self, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict) -> Path:
+        final = place / "artefact"
+        with files.only_one(place.with_name(f".{place.name}.lock"), f"converting {place.name}", self._progress.say):
+            if not final.is_dir():
+                self._convert(place, engine, variant, model, prepared, facts)
+            try:
+                manifest.verify(final, [], f"delete {place}, and it is converted anew", self._progress.say)
+            except UserError as error:
+                raise CellError("convert_failed", str(error)) from error
+        return final
+
+    def _convert(self, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict) -> None:
+        self._progress.say(f"{engine.name}: converting {model.name} to {variant.artefact}")
+        started = time.monotonic()
+        with files.scratch(place) as work:
+            self._run(work, place, engine, variant, model, prepared, facts)
+        self._progress.say(f"  {engine.name}: {variant.artefact} converted in {duration(time.monotonic() - started)}")
+
+    def _run(
+        self, work: Path, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict
+    ) -> None:
+        """Convert in `work`, and move what came out to `place`."""
+        task = Task(
+            engine=engine.name,
+            module=f"{engine.folder.name}.convert",
+            job={
+                "schema": 1, "engine": engine.name, "variant": variant.name, "precision": variant.precision,
+                "scheme": variant.scheme, "settings": variant.settings, "artefact": variant.artefact,
+                "threads": self._threads, "model": facts,
+            },
+            directory=work, out=work / "out", model=model.path, artefact=None, wall_s=WALL_S,
+            environment=thread_environment(self._threads),
+        )  # fmt: skip
+        ended = self._sandbox.run(prepared, task)
+        error = work / "out" / "error.json"
+        if error.is_file():
+            told = json.loads(error.read_text(encoding="utf-8"))
+            reason = str(told.get("reason"))
+            failure = disk_full_or("convert_failed", reason)
+            raise CellError("unsupported" if told.get("outcome") == "unsupported" else failure, reason)
+        if ended.exit_code != 0 or not (work / "out" / "artefact").is_dir():
+            how = "hit its time limit" if ended.timed_out else f"ended with exit code {ended.exit_code}"
+            how += ", out of memory" if ended.oom_killed else ""
+            log = tail(work / "stderr.log")
+            raise CellError(disk_full_or("convert_failed", log), f"the conversion {how}\n{log}")
+        place.mkdir(parents=True, exist_ok=True)
+        (work / "out" / "artefact").rename(place / "artefact")
+        shutil.copy(work / "reproduce.sh", place / "reproduce.sh")

@@ -1,0 +1,1 @@
+"""Running one task in isolation, and saying how it ended."""

@@ -1,0 +1,231 @@
+"""Images named by a content hash of what went into them: a stale image has another name, so it cannot be run.
+
+Three layers: the distribution (pulled, or made from Debian's own packages where no registry answers), the site layer
+(docker/base.Dockerfile) and the engine (bench_x/Dockerfile). Only Docker's classic builder is needed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from urllib3.exceptions import ReadTimeoutError
+
+from orchestrator.base.errors import CellError, disk_full_or
+from orchestrator.base.paths import CACHE, ROOT
+from orchestrator.base.progress import Progress, duration
+from orchestrator.machine.site import Site
+from orchestrator.plan.engine import Engine
+from orchestrator.plan.profiles import BUILD_S
+from orchestrator.sandbox.image_context import content_hash, context_files, context_tar, site_files
+from orchestrator.sandbox.package_index import further_indexes
+
+NAME = "llm-bench"
+LABEL = "llm-inference-bench"
+LOG_LINES = 40
+
+
+@dataclass(frozen=True)
+class Image:
+    """An engine's image. `recipe` rebuilds it with plain docker commands from the checkout's root."""
+
+    tag: str
+    id: str
+    recipe: tuple[str, ...]
+
+
+class Images:
+    """Finds or builds images. One object per run: what is unreachable is asked only once."""
+
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        site: Site,
+        progress: Progress,
+        root: Path = ROOT,
+        cache: Path = CACHE,
+        build_s: float = BUILD_S,
+    ):
+        self._client, self._site, self._progress = client, site, progress
+        self._root, self._cache, self._build_s = root, cache, build_s
+        self._bases: dict[str, tuple[str, list[str]]] = {}
+        self._one_base_at_a_time = threading.Lock()
+
+    def ensure(self, engine: Engine, kind: str, cpu_features: str) -> Image:
+        """The image of `engine` for a device kind, built if there is none of this content.
+
+        Raises CellError("build_failed") with the last log lines.
+        """
+        entry = engine.devices[kind]
+        base, recipe = self._base(entry.base)
+        arguments = {"BASE_IMAGE": base, "DEVICE": kind}
+        if entry.native:
+            arguments["NATIVE_CPU"] = cpu_features  # compiled for this CPU: another CPU needs another image
+        extra = further_indexes(engine, kind, self._site, self._progress.say)
+        if extra:
+            arguments["PIP_EXTRA_INDEX_URL"] = extra
+        files = context_files(self._root, *engine.folders)
+        tag = f"{NAME}/{engine.name}:{kind}-{content_hash(files, arguments, self._image_id(base))}"
+        recipe = [*recipe, docker_build_line(f"{engine.folder.name}/Dockerfile", arguments, tag, ".")]
+        found = self._image_id(tag)
+        if found is None:
+            self._progress.say(f"{engine.name}: building image {tag}")
+            found = self._build(tag, f"{engine.folder.name}/Dockerfile", context_tar(files), arguments, engine.name)
+        return Image(tag, found, tuple(recipe))
+
+    def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> Image | None:
+        """The image of this id if the daemon still has it, whatever the checkout holds by now."""
+        return Image(tag, image_id, recipe) if self._image_id(image_id) else None
+
+    # -- the site layer and what is below it -------------------------------------------------------------------------
+
+    def _base(self, reference: str) -> tuple[str, list[str]]:
+        with self._one_base_at_a_time:  # two engines are built at once, most of them on the same base
+            if reference not in self._bases:
+                self._bases[reference] = self._make_base(reference)
+            return self._bases[reference]
+
+    def _make_base(self, reference: str) -> tuple[str, list[str]]:
+        below, recipe = self._distribution(reference)
+        files = site_files(self._site, self._root)
+        arguments = {"FROM_IMAGE": below}
+        digest = content_hash(files, arguments, self._image_id(below))
+        tag = f"{NAME}/base:{re.sub('[^a-z0-9]+', '-', reference.partition('@')[0])}-{digest}"
+        folder = self._materialise(files, digest)
+        recipe = [*recipe, docker_build_line(str(folder / "base.Dockerfile"), arguments, tag, str(folder))]
+        if self._image_id(tag) is None:
+            self._progress.say(f"base image: adding this site's CA bundle, indexes and wheelhouse to {below}")
+            self._build(tag, "base.Dockerfile", context_tar(files), arguments, "base image")
+        return tag, recipe
+
+    def _distribution(self, reference: str) -> tuple[str, list[str]]:
+        """The distribution's image: here already, pulled, or made from Debian's packages."""
+        debian = re.fullmatch(r"debian:([a-z]+)-slim(@sha256:[0-9a-f]{64})?", reference)
+        own = f"{NAME}/debian:{debian[1]}-slim" if debian else None
+        make = f"docker/debian_base.sh {debian[1]} {own} {self._site.apt_mirror or ''}".strip() if debian else None
+        if self._image_id(reference):
+            return reference, [f"docker pull {reference}"]
+        if own and self._image_id(own):
+            return own, [unless_there(own, make)]
+        self._progress.say(f"pulling {reference}")
+        try:
+            self._client.images.pull(reference)
+            return reference, [f"docker pull {reference}"]
+        except (DockerException, OSError) as error:
+            why = str(error).splitlines()[0][:160]
+            if not debian:
+                raise CellError(
+                    "build_failed",
+                    f"base image {reference} cannot be pulled: {why}; load it with `docker load` and repeat",
+                ) from error
+            self._progress.say(f"{reference} cannot be pulled ({why})")
+            self._progress.say(
+                "making the same base from Debian's own packages (debootstrap -> docker import), about a minute"
+            )
+        self._debootstrap(make)
+        return own, [unless_there(own, make)]
+
+    def _debootstrap(self, command: str) -> None:
+        lines: deque[str] = deque(maxlen=LOG_LINES)
+        started = time.monotonic()
+        with subprocess.Popen(
+            ["sh", *command.split()],
+            cwd=self._root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            for line in process.stdout:
+                lines.append(line.rstrip())
+                spent = duration(time.monotonic() - started)
+                self._progress.status(f"  debootstrap {spent}: {lines[-1]}", "debootstrap")
+        self._progress.done("debootstrap")
+        if process.returncode:
+            raise CellError("build_failed", f"`{command}` failed:\n" + "\n".join(lines))
+
+    def _materialise(self, files: dict[str, Path | bytes], digest: str) -> Path:
+        """Lay the site layer's context out as a folder, so that a plain `docker build` can repeat it."""
+        folder = self._cache / "site" / digest
+        if folder.is_dir():
+            return folder
+        temporary = folder.with_name(f".{digest}.{os.getpid()}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        for name, content in files.items():
+            target = temporary / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                target.write_bytes(content)
+            else:
+                try:
+                    os.link(content, target)  # a wheelhouse can be large
+                except OSError:
+                    shutil.copyfile(content, target)
+        temporary.rename(folder)
+        return folder
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _image_id(self, reference: str) -> str | None:
+        try:
+            return self._client.images.get(reference).id
+        except (ImageNotFound, NotFound):
+            return None
+
+    def _build(self, tag: str, dockerfile: str, context: io.BytesIO, arguments: dict[str, str], who: str) -> str:
+        lines: deque[str] = deque(maxlen=LOG_LINES)
+        step, started, stream = "", time.monotonic(), None
+        try:
+            stream = self._client.api.build(
+                fileobj=context, custom_context=True, dockerfile=dockerfile, tag=tag, buildargs=arguments, rm=True,
+                forcerm=True, decode=True, timeout=self._build_s,
+            )  # fmt: skip
+            for event in stream:
+                if time.monotonic() - started > self._build_s:
+                    raise TimeoutError
+                for line in event.get("stream", "").splitlines():
+                    if not line.strip():
+                        continue
+                    lines.append(line.rstrip())
+                    if line.startswith("Step "):
+                        step = line.strip().removeprefix("Step ")
+                        self._progress.status(f"  {who}: step {step[:140]}", who, keep=True)
+                    else:
+                        spent = duration(time.monotonic() - started)
+                        self._progress.status(f"  {who}: step {step.split(' ')[0]}, {spent}: {lines[-1]}", who)
+                if "error" in event:
+                    said = f"{event['error'].strip()}; the last lines were:\n" + "\n".join(lines)
+                    raise CellError(disk_full_or("build_failed", said), said)
+        except (TimeoutError, ReadTimeoutError) as error:  # the second: a step that says nothing at all
+            if stream is not None:
+                stream.close()  # without its client the daemon gives the build up
+            said = f"the build took longer than {self._build_s:.0f} s; its last lines were:\n" + "\n".join(lines)
+            raise CellError("build_failed", said) from error
+        except (APIError, OSError) as error:
+            said = f"docker build: {error}\n" + "\n".join(lines)
+            raise CellError(disk_full_or("build_failed", said), said) from error
+        finally:
+            self._progress.done(who)
+        self._progress.say(f"  {who}: image built in {duration(time.monotonic() - started)}")
+        return self._image_id(tag)
+
+
+def docker_build_line(dockerfile: str, arguments: dict[str, str], tag: str, context: str) -> str:
+    """The same build as a plain command, skipped where its result is there."""
+    flags = " ".join(f"--build-arg {key}={value}" for key, value in arguments.items())
+    return unless_there(tag, f"docker build -f {dockerfile} {flags} -t {tag} {context}")
+
+
+def unless_there(tag: str, command: str) -> str:
+    """A shell line that runs `command` if there is no image `tag`."""
+    return f"docker image inspect {tag} >/dev/null 2>&1 || {command}"

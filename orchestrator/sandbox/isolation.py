@@ -1,0 +1,62 @@
+"""Containers or virtual environments: the sandbox of a run."""
+
+from __future__ import annotations
+
+import docker
+from docker.errors import DockerException
+
+from orchestrator.base.errors import UserError, unknown
+from orchestrator.base.progress import Progress
+from orchestrator.machine import host
+from orchestrator.machine.detect import Device
+from orchestrator.machine.site import Site
+from orchestrator.plan.profiles import BUILD_S
+from orchestrator.sandbox import orphans
+from orchestrator.sandbox.containers import DockerSandbox
+from orchestrator.sandbox.images import Images
+from orchestrator.sandbox.task import Sandbox
+from orchestrator.sandbox.venvs import VenvSandbox
+
+ISOLATIONS = ("auto", "docker", "venv")
+
+
+def sandbox_for(
+    isolation: str, target: Device, site: Site, progress: Progress, build_s: float = BUILD_S,
+    memory_limit: int | None = None,
+) -> Sandbox:  # fmt: skip
+    """The sandbox that was asked for; `auto` takes Docker when its daemon answers, and says which it took and why.
+
+    `build_s`: seconds that a build, or an install, may take. `memory_limit`: bytes that one launch may take.
+    """
+    if isolation not in ISOLATIONS:
+        raise unknown("isolation", isolation, ISOLATIONS)
+    features = host.cpu_features_digest()
+
+    def venv(why: str) -> Sandbox:
+        if memory_limit is not None:
+            raise UserError(
+                f"--memory-limit: virtual environments limit no memory ({why}); leave it out, or use Docker"
+            )
+        progress.say(f"isolation: one virtual environment per engine ({why})")
+        return VenvSandbox(site, target, features, progress, build_s=build_s)
+
+    if isolation == "venv":
+        return venv("as asked")
+    if target.kind == "metal":
+        if isolation == "docker":
+            raise UserError("--isolation docker: containers cannot reach Metal; use --isolation venv")
+        return venv("containers cannot reach Metal")
+    try:
+        client = docker.from_env()
+        client.ping()
+    except (DockerException, OSError) as error:
+        why = str(error).splitlines()[0]
+        if isolation == "docker":
+            raise UserError(
+                f"--isolation docker: the Docker daemon does not answer ({why}); `./benchmark.sh doctor` says what "
+                "to do, or use --isolation venv"
+            ) from error
+        return venv(f"the Docker daemon does not answer: {why}")
+    progress.say("isolation: Docker, one container per launch (its daemon answers)")
+    orphans.reap(client, progress.say)
+    return DockerSandbox(client, Images(client, site, progress, build_s=build_s), target, features, memory_limit)

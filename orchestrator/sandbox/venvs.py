@@ -1,0 +1,205 @@
+"""Runs a task in a virtual environment of its own: for hosts without Docker, and for devices no container reaches.
+
+Made from the same lock file and build script as the image. It isolates software, not trust: the engine's code runs as
+the user, with the user's network and files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.base.errors import CellError, disk_full_or
+from orchestrator.base.paths import CACHE, ROOT
+from orchestrator.base.progress import Progress, duration
+from orchestrator.base.signals import uninterrupted
+from orchestrator.machine.detect import Device
+from orchestrator.machine.site import Site
+from orchestrator.plan.engine import Engine
+from orchestrator.plan.profiles import BUILD_S
+from orchestrator.sandbox.device_access import venv_environment
+from orchestrator.sandbox.image_context import content_hash, context_files
+from orchestrator.sandbox.images import LOG_LINES
+from orchestrator.sandbox.lease import Lease, sweep
+from orchestrator.sandbox.package_index import further_indexes
+from orchestrator.sandbox.task import Ended, Task, family, how_it_ended, supervised, write_job
+
+# What may pass from the user's environment into an engine's process: no token, no site setting that changes a result.
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_HOME", "ROCM_PATH")
+# An install needs what a site sets for compilers, proxies and certificates, so it gets all but what names a secret.
+SECRET = re.compile("TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+
+STOP_S = 10.0  # the supervisor gives an engine two seconds to end
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment; `tag` names it by content as an image's tag does."""
+
+    tag: str
+    id: str
+    path: Path
+    recipe: tuple[str, ...]
+
+
+class VenvSandbox:
+    """One per run."""
+
+    isolation = "venv"
+
+    def __init__(
+        self,
+        site: Site,
+        device: Device,
+        cpu_features: str,
+        progress: Progress,
+        root: Path = ROOT,
+        cache: Path = CACHE,
+        build_s: float = BUILD_S,
+    ):
+        self._site, self._device, self._cpu_features, self._progress = site, device, cpu_features, progress
+        self._root, self._cache, self._build_s = root, cache, build_s
+        sweep(self.isolation)
+        self._lease = Lease(self.isolation)
+        self._running: subprocess.Popen | None = None
+
+    def prepare(self, engine: Engine, kind: str) -> Environment:
+        """Make the environment unless there is one of this content. Raises CellError("build_failed")."""
+        entry = engine.devices[kind]
+        files = context_files(self._root, *engine.folders)
+        slow = {
+            name: path
+            for name, path in files.items()
+            if name.endswith((".txt", ".sh", ".rs", ".toml", ".lock", ".patch"))
+            and ("/requirements/" not in name or name.endswith(f"/{kind}.txt"))
+        }
+        arguments = {"DEVICE": kind, "CPU": self._cpu_features if entry.native else ""}
+        installed = content_hash(slow, arguments, None)  # bench.py and common/ are run from the checkout as they are
+        name = f"{engine.name}-{kind}-{installed}"
+        path = self._cache / "venvs" / name
+        install = f"sh docker/install.sh {engine.software.name} {kind} {shlex.quote(str(path))}"
+        content = content_hash(files, arguments, None)
+        if not (path / ".complete").exists():
+            extra = further_indexes(engine, kind, self._site, self._progress.say)
+            self._install(engine, name, path, install, {"PIP_EXTRA_INDEX_URL": extra} if extra else {})
+        return Environment(f"venv:{engine.name}-{kind}-{content}", content, path, (install,))
+
+    def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> None:
+        """Nothing can be recalled: an environment runs the code of the checkout as it is now."""
+
+    def _install(self, engine: Engine, name: str, path: Path, install: str, extra: dict[str, str]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (path.parent / f".{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (path / ".complete").exists():
+                return
+            shutil.rmtree(path, ignore_errors=True)
+            self._progress.say(f"{engine.name}: installing into {path}")
+            lines: deque[str] = deque(maxlen=LOG_LINES)
+            started = time.monotonic()
+            mine = {key: value for key, value in os.environ.items() if not SECRET.search(key)}
+            environment = {**mine, **self._site.pip_environment(), **extra}
+            with subprocess.Popen(
+                shlex.split(install), cwd=self._root, env=environment, text=True, errors="replace",
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            ) as process, _ended_after(self._build_s, process):  # fmt: skip
+                for line in process.stdout:
+                    lines.append(line.rstrip())
+                    spent = duration(time.monotonic() - started)
+                    self._progress.status(f"  {engine.name}: {spent}: {lines[-1]}", engine.name)
+            self._progress.done(engine.name)
+            if process.returncode == -signal.SIGKILL and time.monotonic() - started >= self._build_s:
+                lines.append(f"it took longer than {self._build_s:.0f} s")
+            if process.returncode:
+                said = f"`{install}` failed; the last lines were:\n" + "\n".join(lines)
+                raise CellError(disk_full_or("build_failed", said), said)
+            (path / ".complete").touch()
+            self._progress.say(f"  {engine.name}: installed in {duration(time.monotonic() - started)}")
+
+    def run(self, prepared: Environment, task: Task) -> Ended:
+        # Whole paths: the process works in its own folder, from where a relative --out led nowhere.
+        job = write_job(
+            task, str(task.model.resolve()), str(task.artefact.resolve()) if task.artefact else None
+        ).resolve()
+        lease, out = self._lease.path, str(task.out.resolve())
+        command = supervised(task, str(lease) if lease else None, out, "--job", str(job), "--out", out)
+        command.insert(0, str(prepared.path / "bin" / "python"))
+        extra = {**task.environment, **venv_environment(self._device), "PYTHONPATH": str(self._root)}
+        environment = {**{key: os.environ[key] for key in PASSED_ON if key in os.environ}, **extra}
+        environment["PATH"] = f"{prepared.path / 'bin'}:{environment.get('PATH', '/usr/bin:/bin')}"
+        self._write_reproduction(prepared, task, job, extra)
+        started = time.monotonic()
+        with (task.directory / "stdout.log").open("ab") as stdout, (task.directory / "stderr.log").open("ab") as stderr:
+            # A session of its own, so that the engine's helpers can be stopped with it.
+            self._running = subprocess.Popen(
+                command, cwd=task.directory, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                start_new_session=True,
+            )  # fmt: skip
+            timed_out = False
+            try:
+                code: int | None = self._running.wait(timeout=task.wall_s)
+            except subprocess.TimeoutExpired:
+                timed_out, code = True, None
+            finally:
+                self.stop()
+        wall_s = time.monotonic() - started
+        return Ended(oom_killed=False, timed_out=timed_out, wall_s=wall_s, **how_it_ended(code))
+
+    def pids(self) -> set[int]:
+        return family(self._running.pid if self._running else None)
+
+    def stop(self) -> None:
+        if self._running is None:
+            return
+        process, self._running = self._running, None
+        with uninterrupted():
+            process.terminate()  # it ends the engine, if need be by force, and whatever that has started
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+            with suppress(ProcessLookupError):  # the group ended on its own
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _write_reproduction(self, prepared: Environment, task: Task, job: Path, extra: dict[str, str]) -> None:
+        variables = " ".join(f"{key}={shlex.quote(value)}" for key, value in sorted(extra.items()))
+        python = shlex.quote(str(prepared.path / "bin" / "python"))
+        lines = [
+            "#!/bin/sh", "# This launch again, without the orchestrator. Run it in the root of the checkout.", "set -e",
+            f"test -x {python} || {prepared.recipe[0]}", "mkdir -p reproduced",
+            f"env {variables} {python} -m {task.module} --job {shlex.quote(str(job))} --out reproduced",
+        ]  # fmt: skip
+        path = task.directory / "reproduce.sh"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path.chmod(0o755)
+
+
+@contextmanager
+def _ended_after(seconds: float, process: subprocess.Popen) -> Iterator[None]:
+    """Kill `process`, which leads a session of its own, with its children: after `seconds`, or if the body fails."""
+
+    def kill() -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    timer = threading.Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except BaseException:
+        kill()
+        raise
+    finally:
+        timer.cancel()
