@@ -1,22 +1,26 @@
-"""Reading files that somebody else wrote: size limits, strict JSON and YAML, errors of one line."""
+"""Reading files that somebody else wrote: size limits, strict JSON, declared types, errors of one line."""
 
 from __future__ import annotations
 
+import difflib
 import json
+import math
 import re
 import stat
+import types
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-import yaml
+import msgspec
 
-from orchestrator.base.errors import UserError
-
+T = TypeVar("T")
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON escapes one
 LARGEST = 2**63  # no time, count or size of ours comes near
 
 
-class Unreadable(Exception):
+class Unreadable(ValueError):
     """The file is not what it should be; the message, one line, begins with its name."""
 
 
@@ -42,25 +46,30 @@ def parse(text: str) -> Any:
     Raises ValueError.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse)
-        return _whole(value) if SURROGATE.search(text) else value
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return without_halves(value) if SURROGATE.search(text) else value
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def _whole(value: Any) -> Any:
+def without_halves(value: Any) -> Any:
     """`value` with a replacement character for every lone surrogate."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_whole(each) for each in value]
+        return [without_halves(each) for each in value]
     if isinstance(value, dict):
-        return {_whole(key): _whole(each) for key, each in value.items()}
+        return {without_halves(key): without_halves(each) for key, each in value.items()}
     return value
 
 
 def _refuse(word: str) -> float:
     raise ValueError(f"{word} is not a number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
 
 
 def is_count(value: Any) -> bool:
@@ -73,18 +82,110 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < LARGEST
 
 
-def load(path: Path) -> Any:
-    """The parsed content. Raises UserError naming file and line; FileNotFoundError."""
+# -- strictly as a type ------------------------------------------------------------------------------------------------
+
+
+class Mismatch(ValueError):
+    """A value is not of its declared type: `keys` lead to it, `expected` says what is wanted there."""
+
+    def __init__(self, keys: Sequence[str | int], expected: str):
+        where = ".".join(map(str, keys))
+        super().__init__(f"{where}: expected {expected}" if where else f"expected {expected}")
+        self.keys, self.expected = tuple(keys), expected
+
+
+def convert(value: Any, kind: type[T]) -> T:
+    """`value`, as JSON or YAML gives it, as `kind`: a dataclass or a msgspec.Struct. Nothing is coerced.
+
+    A dataclass ignores keys that it does not declare; a Struct with `forbid_unknown_fields` refuses them. A
+    msgspec.Meta(description=...) in a type is what was expected; a `__post_init__` raises ValueError("KEY: EXPECTED").
+    Raises Mismatch.
+    """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _mismatch(value, kind, str(error)) from None
     except RecursionError:
-        raise UserError(f"{path}: not valid YAML: nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else f"{path}"
-        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or error
-        raise UserError(f"{where}: not valid YAML: {reason}") from None
+        raise Mismatch((), "less nesting") from None
+
+
+_MESSAGE = re.compile(r"(?P<text>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?", re.DOTALL)
+_SEGMENT = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+|\.\.\.)\]")
+_WORDS = {"str": "text", "bool": "true or false", "int": "a whole number", "float": "a number", "array": "a list",
+          "object": "a mapping of keys to values"}  # fmt: skip
+
+
+def _mismatch(value: Any, kind: Any, message: str) -> Mismatch:
+    """msgspec's message in our words, with a mapping's keys, for which its path has only `[...]`."""
+    parts = _MESSAGE.fullmatch(message)
+    keys: list[str | int] = []
+    for segment in _SEGMENT.finditer(parts["path"] or ""):
+        if name := segment["name"]:
+            kind = next(get_type_hints(each, include_extras=True)[name] for each in _options(kind) if _fields(each))
+            key = name
+        elif segment["index"] == "...":
+            kind = next(get_args(each)[-1] for each in _options(kind) if get_origin(each) is dict)
+            key = next(key for key, item in value.items() if not _fits(item, kind))
+        else:
+            kind = next(get_args(each)[0] for each in _options(kind) if get_origin(each) in (list, tuple))
+            key = int(segment["index"])
+        keys.append(key)
+        value = value[key]
+    if parts["key"]:
+        kind = next(get_args(each)[0] for each in _options(kind) if get_origin(each) is dict)
+        value = next(key for key in value if not _fits(key, kind))
+        keys.append(value)
+    return _in_words(value, kind, keys, parts["text"])
+
+
+def _in_words(value: Any, kind: Any, keys: list[str | int], text: str) -> Mismatch:
+    quoted = re.search("`(.*)`", text, re.DOTALL)
+    if text.startswith("Object missing required field"):
+        name = quoted[1]
+        hints = [get_type_hints(each, include_extras=True)[name] for each in _options(kind) if name in _fields(each)]
+        return Mismatch([*keys, name], _description(hints[0]) or "this key, which is missing")
+    if text.startswith("Object contains unknown field"):
+        names = [name for each in _options(kind) for name in _fields(each)]
+        closest = difflib.get_close_matches(quoted[1], names, n=1, cutoff=0.5)
+        hint = f"; did you mean {closest[0]!r}?" if closest else ""
+        return Mismatch([*keys, quoted[1]], f"one of the keys {', '.join(names)}{hint}")
+    if described := _description(kind):
+        return Mismatch(keys, f"{described}, not {value!r}")
+    choices = [str(choice) for each in _options(kind) if get_origin(each) is Literal for choice in get_args(each)]
+    if choices and text.startswith("Invalid enum value"):
+        return Mismatch(keys, f"one of {', '.join(choices)}, not {value!r}")
+    if wanted := re.match("Expected `(.*?)`(, got .*)?$", text):
+        words = [_WORDS.get(word, word) for word in wanted[1].removesuffix(" | null").split(" | ")]
+        if "object" in wanted[1] and not keys:
+            words[-1] += ": " + ", ".join(name for each in _options(kind) for name in _fields(each))
+        return Mismatch(keys, " or ".join(words))
+    key, colon, expected = text.partition(": ")  # of a __post_init__
+    return Mismatch([*keys, key], expected) if colon else Mismatch(keys, f"something else: {text}")
+
+
+def _options(kind: Any) -> list[Any]:
+    """The types of a union, or the type itself, without annotations."""
+    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(kind) in (Union, types.UnionType):
+        return [option for each in get_args(kind) for option in _options(each)]
+    return [kind]
+
+
+def _fields(kind: Any) -> list[str]:
+    """The names of a record's fields; none of any other type."""
+    return [each.name for each in fields(kind)] if is_dataclass(kind) else list(getattr(kind, "__struct_fields__", ()))
+
+
+def _description(kind: Any) -> str | None:
+    """What a msgspec.Meta in the type says that it holds."""
+    if get_origin(kind) is Annotated:
+        return next((meta.description for meta in kind.__metadata__ if getattr(meta, "description", None)), None)
+    return next(filter(None, map(_description, get_args(kind) if get_origin(kind) is not Literal else ())), None)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
