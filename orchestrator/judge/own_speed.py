@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.base.reading import Unreadable, is_number, parse, read_text
-from orchestrator.judge.verdict import RESULT_LIMIT
+from orchestrator.judge.launch_files import RESULT_LIMIT
 from orchestrator.sandbox.task import Ended, tail
 
 

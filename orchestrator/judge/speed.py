@@ -6,6 +6,7 @@ import itertools
 from statistics import median
 from typing import Any
 
+from common.contract import Job, Sample
 from orchestrator.base.stats import percentile
 
 SPEEDS = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s")
@@ -15,15 +16,15 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 NOISE_NEEDS_S = 0.2  # CPU counters tick at 100 Hz: a shorter iteration's share is rounding
 
 
-def iteration_metrics(sample: dict[str, Any], batch: int, prompt_tokens: int, streams: bool) -> dict[str, float | None]:
+def iteration_metrics(sample: Sample, batch: int, prompt_tokens: int, streams: bool) -> dict[str, float | None]:
     """decode_tps, prefill_tps, e2e_tps [tokens/s], ttft_s and itl_s (median) [s] of one iteration.
 
     An engine that does not stream has no step times: its ttft is that of a separate one-token run (`ttft_ns`), its
     decode speed follows from the difference of the two runs, and itl_s is unknown.
     """
-    times = [t / 1e9 for t in sample["steps_ns"]]
+    times = [t / 1e9 for t in sample.steps_ns]
     count, last = len(times), times[-1]
-    ttft = times[0] if streams else sample["ttft_ns"] / 1e9
+    ttft = times[0] if streams else sample.ttft_ns / 1e9
     decoding = last - ttft
     return {
         "ttft_s": ttft,
@@ -36,16 +37,15 @@ def iteration_metrics(sample: dict[str, Any], batch: int, prompt_tokens: int, st
     }
 
 
-def launch_metrics(samples: list[dict[str, Any]], job: dict[str, Any], streams: bool) -> dict[str, Any]:
+def launch_metrics(samples: list[Sample], job: Job, streams: bool) -> dict[str, Any]:
     """Per metric the list of iteration values; all step times, their tails where the sample supports them; flags."""
-    shape = job["shape"]
-    measured = [sample for sample in samples if sample["phase"] == "measure"]
-    prompt_tokens = len(job["prompts"][0][0])  # a text of the user's own may be shorter than the shape says
-    rows = [iteration_metrics(each, shape["batch_size"], prompt_tokens, streams) for each in measured]
+    measured = [sample for sample in samples if sample.phase == "measure"]
+    prompt_tokens = len(job.prompts[0][0])  # a text of the user's own may be shorter than the shape says
+    rows = [iteration_metrics(each, job.shape.batch_size, prompt_tokens, streams) for each in measured]
     steps = []
     if streams:
         for sample in measured:
-            times = sample["steps_ns"]
+            times = sample.steps_ns
             steps += [(later - earlier) / 1e9 for earlier, later in itertools.pairwise(times)]
     flags = []
     if any(_is_noisy(sample) for sample in measured):
@@ -59,6 +59,6 @@ def launch_metrics(samples: list[dict[str, Any]], job: dict[str, Any], streams: 
     }
 
 
-def _is_noisy(sample: dict[str, Any]) -> bool:
-    seconds, foreign = sample["steps_ns"][-1] / 1e9, sample.get("foreign_cpu_s")
+def _is_noisy(sample: Sample) -> bool:
+    seconds, foreign = sample.steps_ns[-1] / 1e9, sample.foreign_cpu_s
     return foreign is not None and seconds >= NOISE_NEEDS_S and foreign / seconds > NOISY_SHARE

@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from common.contract import Failure
 from orchestrator.judge import analysis
-from orchestrator.judge.samples import read_samples
+from orchestrator.judge.launch_files import read_job, read_result, read_samples
 from orchestrator.judge.speed import launch_metrics
 
 ENERGY = ("energy_j_per_token", "energy_idle_subtracted_j_per_token")
@@ -19,13 +20,14 @@ SLOW_FIRST = 1.10  # times the median of the other iterations of a launch
 
 def read_launch(directory: Path) -> dict[str, Any]:
     """What one good launch measured."""
-    result = json.loads((directory / "out" / "result.json").read_text(encoding="utf-8"))
-    job = json.loads((directory / "job.json").read_text(encoding="utf-8"))
-    metrics = launch_metrics(read_samples(directory / "out" / "samples.jsonl"), job, result["streams"])
-    loaded, memory = result["loaded"], result["memory"]
-    if not result["warmup"]["steady"]:
+    result = read_result(directory)
+    if isinstance(result, Failure):
+        raise ValueError(f"{directory / 'out' / 'result.json'} says {result.outcome}, the journal ok")
+    metrics = launch_metrics(read_samples(directory), read_job(directory), result.streams)
+    loaded, memory = result.loaded, result.memory
+    if not result.warmup.steady:
         metrics["flags"].append("not_steady")
-    if not result["streams"]:
+    if not result.streams:
         metrics["flags"].append("not_streamed")
     durations = metrics["e2e_tps"]
     if len(durations) > 2 and median(durations[1:]) > SLOW_FIRST * durations[0]:
@@ -42,15 +44,15 @@ def read_launch(directory: Path) -> dict[str, Any]:
         "flags": metrics["flags"] + worked_out["flags"],
         "bandwidth_gbs": max(probes, default=None),
         "directory": str(directory),
-        "version": loaded["version"],
-        "threads": loaded["threads"],
-        "loaded": loaded,
-        "load_s": result["load_s"],
-        "first_generate_s": result["first_generate_s"],
-        "weights_mib": loaded["weight_bytes"] / MIB,
-        "kv_mib": None if loaded["kv_bytes"] is None else loaded["kv_bytes"] / MIB,
-        "peak_host_mib": memory["peak_host_mib"],
-        "peak_mapped_file_mib": memory.get("peak_mapped_file_mib"),
+        "version": loaded.version,
+        "threads": loaded.threads,
+        "loaded": vars(loaded),
+        "load_s": result.load_s,
+        "first_generate_s": result.first_generate_s,
+        "weights_mib": loaded.weight_bytes / MIB,
+        "kv_mib": None if loaded.kv_bytes is None else loaded.kv_bytes / MIB,
+        "peak_host_mib": memory.peak_host_mib,
+        "peak_mapped_file_mib": memory.peak_mapped_file_mib,
     }
 
 

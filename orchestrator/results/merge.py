@@ -13,7 +13,6 @@ from orchestrator.results import journal
 from orchestrator.results import store
 from orchestrator.results.store import Part
 from orchestrator.base.errors import UserError
-from orchestrator.judge.samples import BadSamples
 from orchestrator.judge.speed import SPEEDS
 from orchestrator.results.summary import SCHEMA, SUMMARY
 from orchestrator.results.summary import summarise
@@ -34,7 +33,7 @@ def load(path: Path) -> dict[str, Any]:
     if (path / journal.NAME).is_file():
         try:
             return summarise(path)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, BadSamples) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{path}: what a launch left is missing or damaged ({type(error).__name__}: "
                 f"{one_line(error)}): restore it, or measure into another --out"

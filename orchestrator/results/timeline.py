@@ -10,8 +10,7 @@ from statistics import fmean, median
 from typing import Any
 
 from orchestrator.judge import analysis
-from orchestrator.judge.samples import BadSamples
-from orchestrator.judge.samples import read_samples
+from orchestrator.judge.launch_files import BadSamples, read_samples
 from orchestrator.base.reading import is_number
 
 MACHINE = "machine.json"
@@ -50,12 +49,12 @@ def state(directory: Path) -> dict[str, float]:
 def _shares(directory: Path) -> dict[str, float]:
     found = {}
     with suppress(BadSamples, OSError):
-        samples = [each for each in read_samples(directory / "out" / "samples.jsonl") if each["phase"] == "measure"]
+        samples = [each for each in read_samples(directory) if each.phase == "measure"]
         for name in ("foreign_cpu", "steal"):
-            known = [each for each in samples if is_number(each.get(f"{name}_s"))]
-            seconds = sum(each["steps_ns"][-1] for each in known) / 1e9
+            known = [each for each in samples if getattr(each, f"{name}_s") is not None]
+            seconds = sum(each.steps_ns[-1] for each in known) / 1e9
             if seconds:
-                found[f"{name}_share"] = sum(each[f"{name}_s"] for each in known) / seconds
+                found[f"{name}_share"] = sum(getattr(each, f"{name}_s") for each in known) / seconds
     return found
 
 

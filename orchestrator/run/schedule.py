@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from common.contract import Job
 from orchestrator.base import clock
 from orchestrator.base.errors import CellError, UserError
 from orchestrator.base.escape import first_line
@@ -44,7 +45,7 @@ class Launchable:
     cell: Cell
     image: Any
     artefact: Path | None
-    jobs: list[dict[str, Any]]
+    jobs: list[Job]
     keys: list[str]
 
 
@@ -54,7 +55,7 @@ class Launch:
 
     ready: Launchable
     block: int
-    job: dict[str, Any]
+    job: Job
 
     @property
     def cell(self) -> Cell:
@@ -157,9 +158,9 @@ class Schedule:
                 if verdict.outcome == "gpu_lost":
                     raise DeviceUnusable("gpu_lost", verdict.reason)
             broke_after = verdict.outcome in STOPPING and verdict.measured and not verdict.gates
-            if broke_after and launch.job.get("score"):
+            if broke_after and launch.job.score:
                 self._progress.say(f"  {verdict.outcome} while its quality was examined: measured again without")
-                launch = Launch(launch.ready, launch.block, {**launch.job, "score": [], "ask": None})
+                launch = Launch(launch.ready, launch.block, replace(launch.job, score=[], ask=None))
                 verdict = self._try(launch)
             worth = verdict.noisy and (self._request.profile.is_measurement or verdict.outcome != "ok")
             if not worth or number > NOISY_REPEATS:

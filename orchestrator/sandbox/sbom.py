@@ -43,9 +43,8 @@ def save(
 
 def _ask(sandbox: Sandbox, engine: Engine, prepared: Any, place: Path) -> dict[str, Any]:
     with scratch(place) as work:
-        job = {"schema": 1, "engine": engine.name, "model": {}}
         task = Task(
-            engine=engine.name, module="common.tools.packages", job=job, directory=work, out=work / "out",
+            engine=engine.name, module="common.tools.packages", job=None, directory=work, out=work / "out",
             model=work / "out", artefact=None, wall_s=WALL_S,
         )  # fmt: skip
         ended = sandbox.run(prepared, task)

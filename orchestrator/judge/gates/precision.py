@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
+from common.contract import Loaded
 from orchestrator.models.dimensions import ParameterCounts
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -16,7 +16,7 @@ FLOAT8 = re.compile("fp8|float8|e4m3|e5m2", re.IGNORECASE)
 ROUNDING = 0.02  # padding and alignment of the engines' own formats
 
 
-def precision_proof(precision: str, loaded: dict[str, Any], weights: ParameterCounts) -> str:
+def precision_proof(precision: str, loaded: Loaded, weights: ParameterCounts) -> str:
     """Do dtype and bytes that the engine really loaded fit the label?
 
     A float column must hold that dtype, unquantised, at its bytes per parameter. A quantised one must name its scheme
@@ -24,7 +24,7 @@ def precision_proof(precision: str, loaded: dict[str, Any], weights: ParameterCo
     quantising everything and quantising only the matrices inside the layers (the usual quantisers leave embedding and
     head at up to 32 bits).
     """
-    actual, quantization, dtype = loaded["weight_bytes"], loaded["quantization"], loaded["dtype"]
+    actual, quantization, dtype = loaded.weight_bytes, loaded.quantization, loaded.dtype
     if precision in BYTES:
         if quantization is not None:
             return f"fail: labelled {precision}, but the engine loaded {quantization} weights"

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from common.contract import WarmupRule
 from orchestrator.base.errors import UserError
 from orchestrator.plan import profiles, support
 from orchestrator.plan.cells import Cell, Shape, order, select_cells
@@ -143,7 +144,7 @@ def test_nobody_is_always_first(many):
 def test_the_profiles_are_those_of_the_design():
     sizes = {name: (each.launches, each.repetitions, each.is_measurement) for name, each in profiles.PROFILES.items()}
     assert sizes == {"quick": (1, 3, False), "standard": (5, 5, True), "publish": (10, 5, True)}
-    assert profiles.WARMUP == {"min": 3, "max": 10, "span": 0.05, "max_s": 20}
+    assert WarmupRule(min=3, max=10, span=0.05, max_s=20) == profiles.WARMUP
 
 
 def test_an_architecture_that_the_folder_rules_out_is_unsupported_before_anything_is_built():
