@@ -1,4 +1,4 @@
-"""The commands about engines: what there is, building it, and whether a folder keeps the contract."""
+"""The commands about engines: what there is, building it, whether a folder keeps the contract, and a new folder."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from orchestrator.errors import CellError, UserError
 from orchestrator.isolation import make_sandbox
 from orchestrator.locks import device_lock
 from orchestrator.models import resolve
+from orchestrator.new_engine import lay_out
 from orchestrator.paths import CACHE
 from orchestrator.preparation import prepare_all
 from orchestrator.progress import Progress
@@ -192,4 +193,20 @@ def check_command(
     return outcomes.EXIT_OK if good else outcomes.EXIT_FAILED
 
 
-COMMANDS = (list_command, build_command, check_command)
+@click.command("new")
+@click.argument("engine_name", metavar="NAME")
+def new_command(engine_name: str) -> int:
+    """Lay out the folder of a new engine, which runs and passes `check` as it is.
+
+    \b
+    ./benchmark.sh new mine             writes bench_mine/
+    ./benchmark.sh check mine           what the folder must pass, now and whenever it changes
+    """
+    folder = lay_out(engine_name)
+    click.echo(
+        f"{folder.name}/ is laid out: its README.md says what to replace; then ./benchmark.sh check {engine_name}"
+    )
+    return outcomes.EXIT_OK
+
+
+COMMANDS = (list_command, build_command, check_command, new_command)
