@@ -3,7 +3,8 @@
 #
 #   build.sh DEVICE       cpu | cuda | metal; called by docker/install.sh, which sets VIRTUAL_ENV and PATH
 #
-# CUDA_COMPUTE_CAP (80, 86, 89, 90, ...) names the GPU generation compiled for; default: this machine's, else 80. CARGO_TARGET_DIR keeps what was compiled.
+# CUDA_COMPUTE_CAP (80, 86, 89, 90, ...) names the GPU generation compiled for; default: this machine's, else 80.
+# CARGO_TARGET_DIR keeps what was compiled.
 set -eu
 device=$1
 : "${VIRTUAL_ENV:?build.sh installs into a virtual environment: run docker/install.sh bench_candle $device DIRECTORY}"
@@ -35,4 +36,6 @@ esac
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# Where the user has no cargo folder, as in an image, the crates' sources are not kept.
+if [ ! -d "${CARGO_HOME:-${HOME:-}/.cargo}" ]; then export CARGO_HOME="$work/cargo"; fi
 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$work} "$CARGO" install --locked --path . --root "$VIRTUAL_ENV" "$@"
