@@ -6,9 +6,9 @@
 #   docker/install.sh --system FOLDER DEVICE VENV    as root in an image: first FOLDER/packages.apt, and FOLDER/system.sh
 #   docker/install.sh --smoke FOLDER                 in an image: byte-compile the suite's own code, import bench.py once
 #
-# packages.apt is one line of Debian's (and Ubuntu's) packages. system.sh, where the folder has one, runs before them with
-# DEVICE as its argument. build.sh, where the folder has one, runs in the folder with DEVICE as its argument, with VENV's programs first in PATH and
-# VIRTUAL_ENV set; it installs into VIRTUAL_ENV. PYTHON names the interpreter, if not python3.
+# packages.apt: one line of Debian's (and Ubuntu's) packages. system.sh, optional: runs before they are installed, with DEVICE
+# as its argument. build.sh, optional: runs in the folder with DEVICE as its argument, VENV's programs first in PATH and
+# VIRTUAL_ENV set, and installs into VIRTUAL_ENV. PYTHON names the interpreter, if not python3.
 set -eu
 
 if [ "$1" = --smoke ]; then
@@ -19,7 +19,10 @@ if [ "$1" = --smoke ]; then
         work=$(mktemp -d)
         trap 'rm -rf "$work"' EXIT
         ln -s "$stub" "$work/libcuda.so.1"
-        python -m "$2.bench" --smoke 2>"$work/log" || LD_LIBRARY_PATH=$work python -m "$2.bench" --smoke || { cat "$work/log" >&2; exit 1; }
+        python -m "$2.bench" --smoke 2>"$work/log" || LD_LIBRARY_PATH=$work python -m "$2.bench" --smoke || {
+            cat "$work/log" >&2
+            exit 1
+        }
     else
         python -m "$2.bench" --smoke
     fi
