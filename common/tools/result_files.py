@@ -1,4 +1,4 @@
-"""Files that a launch leaves behind, written so that a reader never sees half of one."""
+"""The files that a launch writes, in such a way that a reader never sees half of one."""
 
 from __future__ import annotations
 
