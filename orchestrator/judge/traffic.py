@@ -11,8 +11,8 @@ from orchestrator.judge import step_bytes
 from orchestrator.judge.gates.physics import Traffic
 from orchestrator.models import dimensions
 from orchestrator.models.dimensions import ParameterCounts
-from orchestrator.models.formats.artefact import read_artefact
 from orchestrator.models.formats.binary import UnreadableArtefact
+from orchestrator.models.formats.tensor_list import read_artefact
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
