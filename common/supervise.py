@@ -58,6 +58,7 @@ class Lease:
         return True
 
     def lapsed(self) -> bool:
+        """Whether the orchestrator has let go of its lock."""
         return self._file is not None and self._free()
 
 
@@ -77,6 +78,7 @@ class Life:
         return sum(map(cpu_seconds, tree)), sum(map(read_bytes, tree)), size
 
     def silent_s(self) -> float:
+        """Seconds since the last sign of life. Looks at the processes at most once in `every_s`."""
         now = time.monotonic()
         if not Path("/proc/self").exists():
             return 0.0

@@ -1,4 +1,9 @@
-"""Which of the stored bytes a decode step must read."""
+"""Which of the stored bytes a decode step must read.
+
+    read = total - tables of which a step takes a row - input embedding (unless it is the output head as well)
+
+Which tensor is which follows from the names that checkpoints and exporters give.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +59,8 @@ class StepBytes:
 def step_bytes(tensors: list[Tensor], config: dict) -> StepBytes:
     """What a decode step must read of `tensors`, in bytes; `config` is the model's config.json.
 
-    read = total - tables looked up (positions, rotary angles, text) - input embedding, unless it is the head as well.
-    All experts of a mixture count. Raises Unreadable where no tensor is known as the input embedding.
+    Tables are positions, rotary angles and text. All experts of a mixture count. Raises UnreadableArtefact where no
+    tensor is known as the input embedding.
     """
     if not tensors:
         raise UnreadableArtefact("the artefact", "has no tensors")

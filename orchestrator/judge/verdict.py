@@ -31,7 +31,13 @@ TIMED_GATES = ("physics", "cold_prefix")  # what compares times; a busy neighbou
 
 @dataclass(frozen=True)
 class Verdict:
-    """The end of a launch. `result` is the engine's result.json where there is one."""
+    """The end of a launch.
+
+    outcome:  one of base.outcomes.OUTCOMES
+    reason:   for the user; None if ok
+    result:   the engine's result.json where there is one
+    gates:    a verdict by gate, empty where it did not come so far
+    """
 
     outcome: str
     reason: str | None
@@ -46,7 +52,10 @@ def judge_launch(
 ) -> Verdict:
     """A launch succeeded only if it exited 0, left a valid result.json, the expected samples, and passed its gates.
 
-    `machine` is the monitor's record of the time it ran.
+    ended:    how its process ended
+    machine:  the monitor's record of the time it ran, None where it did not watch
+
+    Whatever the launch left is answered with an outcome; raises OSError where evidence.json cannot be written.
     """
     verdict = _judge(ended, directory, launch_job, context, machine)
     if verdict.outcome == "ok":
