@@ -45,11 +45,13 @@ class Lease:
 
     def __init__(self, path: Path | None):
         self._file = path.open("rb") if path else None
-        if self._file and self._free():
+        if self._free():
             print("supervise: the orchestrator's lease is not visible here, so it is not watched", file=sys.stderr)
             self._file = None
 
     def _free(self) -> bool:
+        if self._file is None:
+            return False
         try:
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
@@ -59,7 +61,7 @@ class Lease:
 
     def lapsed(self) -> bool:
         """Whether the orchestrator has let go of its lock."""
-        return self._file is not None and self._free()
+        return self._free()
 
 
 class Life:
@@ -72,8 +74,8 @@ class Life:
 
     def _read(self) -> tuple[float, int, int]:
         size = 0
-        with suppress(OSError, AttributeError):
-            size = self._watched.stat().st_size
+        with suppress(OSError):
+            size = self._watched.stat().st_size if self._watched else 0
         tree = process_tree(self._pid)
         return sum(map(cpu_seconds, tree)), sum(map(read_bytes, tree)), size
 

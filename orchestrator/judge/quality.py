@@ -36,7 +36,8 @@ def read_logprobs(path: Path, rows: int, vocabulary: int) -> np.ndarray:
         raise BadLogprobs(f"{path.name}: {error}") from error
     if values.dtype != np.float32 or values.ndim != 2 or values.shape[0] != rows or values.shape[1] < vocabulary:
         raise BadLogprobs(f"{path.name} holds {values.dtype} {values.shape}, not float32 ({rows}, {vocabulary})")
-    return values[:, :vocabulary]  # an engine may pad its vocabulary
+    cut: np.ndarray = values[:, :vocabulary]  # an engine may pad its vocabulary
+    return cut
 
 
 def compare(

@@ -78,6 +78,8 @@ class DeviceGuard:
 
     def _look(self) -> tuple[set[int], float | None]:
         """(PIDs on the device right now, its used memory in MiB)."""
+        if self._probe is None:
+            return set(), None
         now = time.monotonic_ns()
         try:
             values = self._probe.sample(now, set())

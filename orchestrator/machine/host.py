@@ -190,7 +190,8 @@ class Host:
 
     def memory_mib(self) -> dict[str, float | None]:
         """Total, available and swap in MiB, and the control group's limit (None: no limit)."""
-        limits = []
+        limits: list[float] = []
+        values: dict[str, float | None]
         for folder in self._cgroup_folders("memory"):
             for name in ("memory.max", "memory.limit_in_bytes"):
                 limit = self.number(folder / name)

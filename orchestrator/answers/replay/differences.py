@@ -224,7 +224,8 @@ def conclusion(
     failure: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Both figures and the verdict, JSON-serialisable. `again` is None where nothing was measured."""
-    ratio, tokens = None, (None, "not compared: nothing was measured")
+    ratio = None
+    tokens: tuple[bool | None, str] = (None, "not compared: nothing was measured")
     if again is not None:
         ratio = stats.unpaired(again.row[METRIC]["values"], there.row[METRIC]["values"])
         tokens = compare_tokens(there.launches, again.launches)

@@ -44,9 +44,9 @@ def precision_proof(precision: str, loaded: dict[str, Any], weights: ParameterCo
             return f"fail: labelled {precision}, but the engine loaded {quantization} weights"
         if dtype != precision:
             return f"fail: labelled {precision}, but the engine loaded {dtype} weights"
-        low = BYTES[precision] * weights.parameters
+        low: float = BYTES[precision] * weights.parameters
         # A tied embedding may be held twice, and norms are often kept in float32.
-        high = low + BYTES[precision] * (weights.embedding if not weights.head else 0) + 4 * weights.vectors
+        high: float = low + BYTES[precision] * (weights.embedding if not weights.head else 0) + 4 * weights.vectors
     else:
         if quantization is None:
             return f"fail: labelled {precision}, but the engine loaded unquantised {dtype} weights"
