@@ -190,7 +190,7 @@ def world(tmp_path, monkeypatch, cpu, machine):
         return {**measured(samples, asked, streams), "decode_tps": [speed + samples[0].get("start_ns", 0) % 7 / 10] * 2}
 
     monkeypatch.setattr(recorded, "launch_metrics", as_set)
-    known = {"dummy": engine("dummy", [variant(settings={"first_ms": 2, "step_ms": 2})])}
+    known = {"dummy": engine("dummy", [variant(settings={"first_ms": 2, "step_ms": 0.2})])}
     monkeypatch.setattr(engines, "discover", lambda: known)
     sandbox = InProcess()
     monkeypatch.setattr(rerun, "make_sandbox", lambda *_, **__: sandbox)
@@ -255,7 +255,7 @@ def test_the_text_shows_both_figures_and_the_verdict(world, call, tmp_path):
 
 def test_another_speed_is_not_reproduced(world, call):
     world.measure()
-    world.sandbox.before = lambda task: task.job["settings"].update(step_ms=6)
+    world.sandbox.before = lambda task: task.job["settings"].update(step_ms=0.6)
     code, out, _ = call("replay", world.directory)
     assert code == 1
     assert "not reproduced: the ratio's interval" in out and "lies outside 1 ± 0.05" in out

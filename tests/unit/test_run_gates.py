@@ -39,7 +39,7 @@ class Cached(Dummy):
     def generate(self, prompts, new_tokens):
         fresh = str(prompts) not in self.seen
         self.seen.add(str(prompts))
-        self.settings = {"first_ms": 60 if fresh else 1}  # far apart: other tests may run beside this one
+        self.settings = {"first_ms": 30 if fresh else 1}  # far apart: other tests may run beside this one
         yield from super().generate(prompts, new_tokens)
 
 
