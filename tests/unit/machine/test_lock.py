@@ -42,7 +42,7 @@ def test_the_refusal_names_the_holder(cpu, elsewhere, tmp_path):
 
 
 def test_who_waits_is_told_for_what_and_gets_it(cpu, elsewhere, tmp_path):
-    elsewhere(1)
+    elsewhere(0.2)
     said = []
     with device_lock(cpu, tmp_path, wait_s=30, say=said.append):
         assert json.loads(next(tmp_path.glob("*.lock")).read_text())["pid"] == os.getpid()
@@ -51,7 +51,7 @@ def test_who_waits_is_told_for_what_and_gets_it(cpu, elsewhere, tmp_path):
 
 def test_the_wait_is_bounded(cpu, elsewhere, tmp_path):
     elsewhere(60)
-    with pytest.raises(BlockingIOError), device_lock(cpu, tmp_path, wait_s=1, say=lambda text: None):
+    with pytest.raises(BlockingIOError), device_lock(cpu, tmp_path, wait_s=0.3, say=lambda text: None):
         pass
 
 

@@ -46,7 +46,7 @@ class Cached(Dummy):
     def generate(self, prompts, new_tokens):
         fresh = str(prompts) not in self.seen
         self.seen.add(str(prompts))
-        self.settings = {"first_ms": 60 if fresh else 1}  # far apart: other tests may run beside this one
+        self.settings = {"first_ms": 30 if fresh else 1}  # far apart: other tests may run beside this one
         yield from super().generate(prompts, new_tokens)
 
 
@@ -79,12 +79,15 @@ def sandbox():
 
 @pytest.fixture
 def measure(tmp_path, sandbox, monkeypatch):
-    """Run contenders by the names of KINDS; rows by engine, and what was said."""
+    """Run contenders by the names of KINDS; rows by engine, and what was said.
+
+    Without `calibrated` no known delays are read back: that takes a second, nearly all of it asleep.
+    """
     monkeypatch.setattr("orchestrator.run.pipeline.Artefacts.ensure", lambda *_: None)
     path = checkpoint(tmp_path / "model", {"vocab_size": 128}, tokenizer=True)
 
     def measured(
-        *names, precision="float32", profile="quick", quality=True, launches=1, reference=True, calibrated=True,
+        *names, precision="float32", profile="quick", quality=True, launches=1, reference=True, calibrated=False,
         ready_made=None, takes=(), shapes=(SHAPE,),
     ):  # fmt: skip
         dummy = engine("dummy", [variant(), variant("ten", settings={"first_ms": 50, "step_ms": 10}, default=False)],
@@ -113,7 +116,7 @@ def measure(tmp_path, sandbox, monkeypatch):
 
 
 def test_a_right_engine_passes_every_gate(measure):
-    rows, said, summary = measure("mute", "dummy")
+    rows, said, summary = measure("mute", "dummy", calibrated=True)
     row = rows["dummy"]
     assert (row["outcome"], row["reason"]) == ("ok", None)
     assert row["gates"] == dict.fromkeys(row["gates"], "pass") and len(row["gates"]) == 6
@@ -153,7 +156,7 @@ def test_quantised_variants_are_told_apart_not_refused(measure, monkeypatch):
 
 
 def test_a_prefix_cache_is_found(measure):
-    rows, _, _ = measure("cached", calibrated=False)
+    rows, _, _ = measure("cached")
     assert rows["cached"]["outcome"] == "invalid_output", rows["cached"]["gates"]
     assert rows["cached"]["reason"].startswith("gate cold_prefix: ")
     assert rows["cached"]["repeated_launches"] == 2  # it fails every time
@@ -199,7 +202,7 @@ def test_a_ready_made_checkpoint_takes_the_place_of_a_converted_one(measure, san
 
 
 def test_quality_can_be_switched_off(measure, sandbox):
-    rows, _, _ = measure("dummy", quality=False, calibrated=False)
+    rows, _, _ = measure("dummy", quality=False)
     assert rows["dummy"]["gates"]["agreement"] == "not checked: no reference: switched off with --no-quality"
     assert sandbox.ran == ["dummy common.tools.packages", "dummy bench_dummy.bench"]
 
@@ -302,7 +305,7 @@ def lose_the_gpu(monkeypatch, lost):
 
 def test_a_gpu_that_is_lost_once_is_tried_once_more(measure, monkeypatch, tmp_path):
     lose_the_gpu(monkeypatch, iter([True, False]))
-    rows, said, _ = measure("mute", quality=False, calibrated=False)
+    rows, said, _ = measure("mute", quality=False)
     records = [json.loads(line) for line in (tmp_path / "results" / "journal.jsonl").read_text().splitlines()]
     tried = [record for record in records if record["kind"] == "launch"]
     assert [record["outcome"] for record in tried] == ["gpu_lost", "ok"]
@@ -313,7 +316,7 @@ def test_a_gpu_that_is_lost_once_is_tried_once_more(measure, monkeypatch, tmp_pa
 
 def test_a_gpu_that_is_lost_twice_ends_the_work_on_it(measure, monkeypatch, sandbox):
     lose_the_gpu(monkeypatch, iter([True, True]))
-    rows, said, _ = measure("mute", "dies", quality=False, calibrated=False)
+    rows, said, _ = measure("mute", "dies", quality=False)
     assert {row["outcome"] for row in rows.values()} == {"gpu_lost"}
     assert len([name for name in sandbox.ran if "bench" in name.split(".")[-1]]) == 2  # the second engine never ran
     assert "no further launch on this device" in said
@@ -324,6 +327,6 @@ def test_a_wall_clock_that_jumps_changes_nothing(measure, monkeypatch):
     rng = random.Random(1)
     monkeypatch.setattr(time, "time", lambda: rng.uniform(0, 4e9))
     monkeypatch.setattr(time, "time_ns", lambda: rng.randrange(4 * 10**18))
-    rows, said, _ = measure("dummy")
+    rows, said, _ = measure("dummy", calibrated=True)
     assert rows["dummy"]["outcome"] == "ok" and rows["dummy"]["gates"]["self_calibration"] == "pass"
     assert "self-calibration: steps of 10 ms read back as " in said
