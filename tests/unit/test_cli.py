@@ -13,12 +13,6 @@ from tests.support.results_directory import results
 from tests.support.terminal_output import complaint
 
 
-def test_help_names_every_command(call):
-    code, out, _ = call("--help")
-    assert code == 0
-    assert all(f"\n  {name} " in out for name in ("run", "list", "build", "check", "doctor", "report", "merge"))
-
-
 def test_list_shows_the_engines(call):
     code, out, _ = call("list")
     assert code == 0

@@ -1,10 +1,10 @@
 """A GPU before and after a launch, with a driver that is made up and a clock that does not wait."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from orchestrator import device_guard
 from orchestrator.detection import Device
 from orchestrator.device_guard import DeviceGuard, DeviceUnusable
 from orchestrator.errors import CellError
@@ -60,8 +60,8 @@ def test_others_are_waited_for_and_named(guard):
     made = guard(((mine,), 900.0), ((mine,), 900.0), ((), 500.0))
     made.before()
     assert made.now == [2.0]
-    assert made.said == [f"  waiting up to 60 s for other processes on the device: {device_guard._named({mine})}"]
-    assert f"(pid {mine})" in made.said[0] and "unknown" not in made.said[0]
+    name = Path(f"/proc/{mine}/comm").read_text(encoding="utf-8").strip()
+    assert made.said == [f"  waiting up to 60 s for other processes on the device: {name} (pid {mine})"]
 
 
 def test_others_who_stay_are_a_cell_s_failure(guard):

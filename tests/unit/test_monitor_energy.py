@@ -1,6 +1,7 @@
 """Energy per token, from counters whose course is known by hand; and the processor's counters themselves."""
 
 import json
+import os
 from bisect import bisect_right
 
 import pynvml
@@ -8,7 +9,7 @@ import pytest
 
 from orchestrator.detection import Device
 from orchestrator.host import Host
-from orchestrator.monitor import Monitor, Unavailable, energy, rapl
+from orchestrator.monitor import Monitor, Unavailable, energy
 from orchestrator.monitor.energy import flags, integrate, per_token
 from orchestrator.monitor.rapl import RaplProbe
 from tests.support.machines import linux_machine, write
@@ -232,9 +233,13 @@ def test_missing_counters_have_a_plain_reason(tmp_path, flags, system, words):
 
 
 def test_counters_for_root_only_come_with_the_remedy(tmp_path, monkeypatch):
-    def refuse(path):
-        raise PermissionError(13, "Permission denied")
+    open_file = os.open
 
-    monkeypatch.setattr(rapl, "_open", refuse)
+    def refuse(path, *arguments, **options):
+        if str(path).endswith("energy_uj"):
+            raise PermissionError(13, "Permission denied")
+        return open_file(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(Unavailable, match=r"CVE-2020-8694.*sudo chmod a\+r"):
         RaplProbe(rapl_machine(tmp_path, rapl_0=("package-0", 1, 2))).open()

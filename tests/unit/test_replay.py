@@ -182,7 +182,7 @@ def world(tmp_path, monkeypatch, cpu, machine):
     monkeypatch.setattr(launcher, "IDLE_S", 0)
     monkeypatch.setattr(host, "facts", lambda: HOST)
     monkeypatch.setattr("orchestrator.run.Artefacts.ensure", lambda *_: None)
-    # A busy machine must change no verdict here: a sleep is not always as long as it should be. So the gate that compares
+    # A busy machine must change no verdict: a sleep is not always as long as it should be. So the gate that compares
     # times passes, and the speed is the one that the settings ask for.
     monkeypatch.setattr("orchestrator.gates.cold_prefix", lambda samples: "pass")
     measured = recorded.launch_metrics
