@@ -13,6 +13,7 @@ from orchestrator.results import journal
 from orchestrator.results import store
 from orchestrator.results.store import Part
 from orchestrator.base.errors import UserError
+from orchestrator.base.outcomes import OUTCOMES
 from orchestrator.judge.samples import BadSamples
 from orchestrator.judge.speed import SPEEDS
 from orchestrator.results.summary import SCHEMA, SUMMARY
@@ -56,10 +57,14 @@ def load(path: Path) -> dict[str, Any]:
             "that wrote it, or `merge` the runs anew"
         )
     rows = summary.get("rows")
-    known = isinstance(rows, list) and all(isinstance(row, dict) and row.keys() >= NEEDED for row in rows)
+    known = isinstance(rows, list) and all(_is_row(row) for row in rows)
     if not known or not isinstance(summary.get("run"), dict):
         raise UserError(f"{file} is damaged: rows, or what they need, are missing; restore it, or merge anew")
     return summary
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and row.keys() >= NEEDED and row["outcome"] in list(OUTCOMES)
 
 
 def merge_results(paths: list[Path], say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
