@@ -135,7 +135,7 @@ def _read_result(path: Path) -> tuple[dict[str, Any] | None, str | None]:
         return None, str(error)
     except ValueError as error:
         return None, f"result.json is not valid: {error}"
-    if not isinstance(result, dict) or result.get("schema") != 1 or result.get("outcome") not in OUTCOMES:
+    if not isinstance(result, dict) or result.get("schema") != 1 or str(result.get("outcome")) not in OUTCOMES:
         return None, "result.json has not the schema 1 of this suite"
     if result["outcome"] == "ok":
         for name, fits in SAYS.items():

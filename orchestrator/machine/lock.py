@@ -7,11 +7,11 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from orchestrator.base.clock import now
 from orchestrator.base.files import write_atomically
 from orchestrator.machine.detect import Device
 
@@ -54,5 +54,8 @@ def _lock_all(device: Device, directory: Path) -> ExitStack:
             except Timeout:
                 name = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
                 raise BlockingIOError(f"{device.name} is in use by another run: {name}") from None
-            write_atomically(holder, json.dumps({"pid": os.getpid(), "since": now()}))
+            write_atomically(
+                holder,
+                json.dumps({"pid": os.getpid(), "since": datetime.now(timezone.utc).isoformat(timespec="seconds")}),
+            )
         return held.pop_all()

@@ -9,16 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.results import journal
-from orchestrator.results import store
-from orchestrator.results.store import Part
 from orchestrator.base.errors import UserError
+from orchestrator.base.escape import one_line
 from orchestrator.base.outcomes import OUTCOMES
 from orchestrator.judge.samples import BadSamples
 from orchestrator.judge.speed import SPEEDS
-from orchestrator.results.summary import SCHEMA, SUMMARY
-from orchestrator.results.summary import summarise
-from orchestrator.base.escape import one_line
+from orchestrator.results import journal, store
+from orchestrator.results.store import Part
+from orchestrator.results.summary import SCHEMA, SUMMARY, summarise
 
 NEEDED = {  # of a row, for any command that reads it
     "engine", "title", "engine_version", "variant", "precision", "model", "device", "machine", "isolation",
@@ -89,8 +87,9 @@ def merge_results(paths: list[Path], say: Callable[[str], None] = lambda text: N
 
 
 def split(summary: dict[str, Any], path: Path) -> list[Part]:
-    """The runs of a summary. Their rows and launches get `path` as their source where they have none, the rows the
-    time of their run.
+    """The runs of a summary.
+
+    Their rows and launches get `path` as their source where they have none, the rows the time of their run.
 
     Raises UserError for a summary merged by an earlier version of the suite, whose rows do not say of which run they
     are.

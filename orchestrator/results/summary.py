@@ -8,18 +8,16 @@ from statistics import median
 from typing import Any
 
 from orchestrator.base import stats
-from orchestrator.judge.gates import names
-from orchestrator.judge.gates.delays import own_benchmark
-from orchestrator.results import journal
 from orchestrator.base.errors import UserError
 from orchestrator.base.flags import Flag
+from orchestrator.judge.gates import names
+from orchestrator.judge.gates.delays import own_benchmark
+from orchestrator.judge.speed import QUANTILES, SPEEDS
 from orchestrator.machine.measured_limits import read_limits
-from orchestrator.judge.speed import QUANTILES
-from orchestrator.judge.speed import SPEEDS
-from orchestrator.results.launch_record import ENERGY
-from orchestrator.results.launch_record import read_launch
-from orchestrator.sandbox.task import tail
+from orchestrator.results import journal
+from orchestrator.results.launch_record import ENERGY, read_launch
 from orchestrator.results.timeline import build_timeline
+from orchestrator.sandbox.task import tail
 
 SCHEMA = 1
 SUMMARY = "summary.json"

@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from orchestrator.base import clock
 from orchestrator.base.errors import CellError, UserError
 from orchestrator.base.escape import first_line
 from orchestrator.base.files import write_json
@@ -167,7 +166,7 @@ class Schedule:
 
     def _try(self, launch: Launch) -> Verdict:
         task = self._task(launch, "bench", self._fresh(launch))
-        started, wall_s = clock.now(), None
+        started, wall_s = journal.now(), None
         try:
             self._guard.before()
             ended, machine = self._watched(launch.ready.image, task)
