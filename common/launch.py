@@ -50,25 +50,25 @@ def main(engine_class: type[Engine]) -> None:
         print(f"{engine_class.__name__}: imports work")
         sys.exit(0)
     faulthandler.enable()
-    # Registered first, so that it runs last: after the engine's and its libraries' own tidying at exit.
+    # Registered first, so that it runs last, after the exit handlers of the engine and its libraries.
     atexit.register(lambda: write_json_atomically(options.out / "processes_left.json", processes_left()))
     sys.exit(run(engine_class, read_job(options.job, Job), options.out))
 
 
 def run(engine_class: type[Engine], job: Job, out: Path) -> int:
-    """Run `job` and write result.json into `out`, whatever happens. Returns the exit code."""
+    """Run `job` and write result.json into `out`, whatever happens. Returns the exit code, 0 or 1."""
     facts: dict[str, Any] = {"environment": _environment()}  # fields of Result, as far as the launch comes
     outcome, reason = "harness_error", None
     limits = _Limits(job)
-    limits.take("before")
+    limits.probe("before")
     memory = MemoryProbe()
     samples = SampleLog(out / "samples.jsonl")
     try:
         engine, iterations = _measure(engine_class, job, facts, samples)
-        memory.stop()  # before scoring, whose log-probabilities are larger than many a model
-        _examine(engine, iterations, job, out, facts)
+        memory.stop()  # before scoring, whose log-probabilities are larger than many models
+        _score_and_ask(engine, iterations, job, out, facts)
         _guard("engine_error", engine.close)
-        limits.take("after")
+        limits.probe("after")
         outcome = "ok"
     except Failed as failure:
         outcome, reason = failure.outcome, str(failure)
@@ -77,10 +77,10 @@ def run(engine_class: type[Engine], job: Job, out: Path) -> int:
     except OSError as error:
         outcome = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else outcome
         reason = _tail()
-    except Exception:  # not the engine's doing: it stays a harness_error, but never without a word
+    except Exception:  # not the engine's fault: the outcome stays harness_error, with a reason
         reason = _tail()
     samples.close()
-    facts.update(memory=memory.peak(), bandwidth=limits.taken)
+    facts.update(memory=memory.peak(), bandwidth=limits.readings)
     if outcome == "ok":
         write_json_atomically(out / "result.json", Result(**facts))
         return 0
@@ -92,12 +92,12 @@ def run(engine_class: type[Engine], job: Job, out: Path) -> int:
 def _measure(
     engine_class: type[Engine], job: Job, facts: dict[str, Any], samples: SampleLog
 ) -> tuple[Engine, _Iterations]:
-    """Load, warm up, measure."""
+    """Load, warm up, measure. Fills `facts` as it goes, so that a failure keeps what came before it."""
     started = time.monotonic()
     engine, loaded = _guard("load_failed", lambda: _load(engine_class, job))
     facts["load_s"] = time.monotonic() - started
     gc.collect()
-    gc.freeze()  # a framework's hundred thousand objects need not be looked at before every iteration
+    gc.freeze()  # spares every later collection a framework's hundred thousand objects
     facts["loaded"] = loaded
     facts["streams"] = engine.streams
 
@@ -112,8 +112,8 @@ def _measure(
     return engine, iterations
 
 
-def _examine(engine: Engine, iterations: _Iterations, job: Job, out: Path, facts: dict[str, Any]) -> None:
-    """What is asked of one launch of a cell, after its speed is on disk: log-probabilities, answers to questions."""
+def _score_and_ask(engine: Engine, iterations: _Iterations, job: Job, out: Path, facts: dict[str, Any]) -> None:
+    """Log-probabilities and answers to questions, in one launch of a cell and after its speed is on disk."""
     sequences = [*job.score, *iterations.sequences[: job.score_generated]]
     if sequences:
         seconds = job.score_s or math.inf
@@ -127,11 +127,11 @@ class _Limits:
 
     def __init__(self, job: Job):
         self._seconds, self._kind, self._threads = job.probe_s, job.device.kind, job.threads
-        self.taken: dict[str, Any] = {}
+        self.readings: dict[str, Any] = {}
 
-    def take(self, when: str) -> None:
+    def probe(self, when: str) -> None:
         if self._seconds:
-            self.taken[when] = bandwidth.probe(self._kind, self._threads, self._seconds)
+            self.readings[when] = bandwidth.probe(self._kind, self._threads, self._seconds)
 
 
 def _load(engine_class: type[Engine], job: Job) -> tuple[Engine, Loaded]:
@@ -139,12 +139,12 @@ def _load(engine_class: type[Engine], job: Job) -> tuple[Engine, Loaded]:
     loaded = engine.load(job)
     if not isinstance(loaded, Loaded):
         raise TypeError(f"load returned {loaded!r}, not Loaded")
-    json.dumps(vars(loaded), allow_nan=False)  # a value that JSON lacks would cost the whole result in the end
+    json.dumps(vars(loaded), allow_nan=False)  # fail now: a value that JSON lacks would cost the result at the end
     return engine, loaded
 
 
 class _Iterations:
-    """Runs the job's prompts one after another; every iteration gets a prompt of its own, so no cache can help."""
+    """Runs the job's prompts one after another; every iteration has prompts of its own, so no prefix cache can help."""
 
     def __init__(self, engine: Engine, job: Job, samples: SampleLog):
         self._engine, self._job, self._samples = engine, job, samples
@@ -155,7 +155,7 @@ class _Iterations:
     def warm_up(self) -> Warmup:
         """At least `min` iterations, then until the last three are steady, at most `max`.
 
-        After `max_s` seconds none beyond `min` is begun: large models on a CPU would warm up for a quarter of an hour.
+        After `max_s` seconds none beyond `min` is started: large models on a CPU would warm up for 15 minutes.
         """
         rule = self._job.warmup
         longest = math.inf if rule.max_s is None else rule.max_s
@@ -186,7 +186,7 @@ class _Iterations:
         return seconds
 
     def prefix_pair(self) -> None:
-        """One token for a prompt that is new, then for the same prompt again: a prefix cache would be faster then."""
+        """One token for a new prompt, then one for the same prompt again, which a prefix cache would make faster."""
         prompts = self._job.prompts[self.count]
         for phase in ("fresh", "repeat"):
             cpu = CpuClock()
@@ -209,20 +209,20 @@ class _Iterations:
 
 
 def _score(engine: Engine, sequences: list[list[int]], out: Path, seconds: float) -> list[Score | None]:
-    """Teacher-forced log-probabilities of each sequence, saved as logprobs-<k>.npy ([n-1, vocab] float32).
+    """Teacher-forced log-probabilities of every sequence, saved as logprobs-<k>.npy ([tokens - 1, vocab] float32).
 
-    After `seconds` no further sequence is begun: the list is then shorter.
+    No sequence is started after `seconds`: the list is then shorter. None: the engine has no log-probabilities.
     """
     scores: list[Score | None] = []
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     for number, tokens in enumerate(sequences):
-        if number and time.monotonic() > until:
+        if number and time.monotonic() > deadline:
             break
         values = engine.logprobs(tokens)
         if values is NotImplemented:
             scores.append(None)
             continue
-        import numpy as np  # noqa: PLC0415 - only scoring needs it, and importing it costs a launch 0.1 s
+        import numpy as np  # noqa: PLC0415 - only scoring needs it, and importing it takes 0.1 s
 
         values = np.asarray(values, dtype=np.float32)
         if values.ndim != 2 or values.shape[0] != len(tokens) - 1:
@@ -237,12 +237,12 @@ def _score(engine: Engine, sequences: list[list[int]], out: Path, seconds: float
 
 
 def _ask(engine: Engine, ask: Questions, batch: int) -> list[list[int]]:
-    """The tokens that follow each question; every row of the batch gets the same one, and the first row is kept."""
+    """The tokens that follow every question; all rows of the batch get the same question, and the first row is kept."""
     return [[int(step[0]) for step in engine.generate([question] * batch, ask.new_tokens)] for question in ask.prompts]
 
 
 def _guard(outcome: str, action: Callable[[], Any]) -> Any:
-    """Run `action`; what it raises ends the launch with `outcome`."""
+    """Run `action`; an exception ends the launch with `outcome`, Unsupported with `unsupported`."""
     try:
         return action()
     except Unsupported as error:
@@ -254,7 +254,7 @@ def _guard(outcome: str, action: Callable[[], Any]) -> Any:
 
 
 def _tail() -> str:
-    """The end of the traceback being handled."""
+    """The last lines of the traceback that is being handled."""
     head, *lines = traceback.format_exc().strip().splitlines()
     return "\n".join([head, *lines[-TRACEBACK_LINES:]])
 

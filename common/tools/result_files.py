@@ -1,4 +1,4 @@
-"""Files that a launch leaves behind, written so that a reader never sees half of one."""
+"""The files that a launch writes, in such a way that a reader never sees half of one."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ class SampleLog:
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, sample: Sample) -> None:
+        """Write one line and wait for the disk. Raises OSError, and ValueError for NaN or infinity."""
         self._file.write(json.dumps(vars(sample), allow_nan=False) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
+        """No sample may follow."""
         self._file.close()

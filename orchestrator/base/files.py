@@ -1,6 +1,5 @@
 """Files and folders that other processes see whole or not at all: locks, scratch folders, atomic writes."""
 
-import fcntl
 import glob
 import json
 import os
@@ -9,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from orchestrator.base.errors import UserError
 
 GIB = 2**30
@@ -16,19 +17,21 @@ GIB = 2**30
 
 @contextmanager
 def only_one(lock: Path, doing: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock file `lock` for the body; a second process waits, and is told for what (`doing`).
+    """Hold the lock file `lock` for the body; a second process waits, and says for what (`doing`).
 
-    The lock file stays: were it removed, a process that waits on the old file and one that makes a new one
-    would both hold "the" lock.
+    The lock dies with the process that holds it.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say(f"another process is {doing}: waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield  # closing the file releases the lock, also when this process is killed
+    held = FileLock(lock)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        say(f"another process is {doing}: waiting for it")
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
 
 
 @contextmanager

@@ -28,7 +28,14 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What a launch is judged with. `reference` is a Reference, or why there is none."""
+    """What a launch is judged with.
+
+    weights:      numbers of weights of the model
+    config:       its config.json
+    artefact:     the folder that was loaded; None where the engine's own word has to do
+    reference:    what the reference engine computed, or why there is nothing
+    calibration:  the verdict of gate self_calibration, which is one for the whole run
+    """
 
     weights: ParameterCounts
     config: dict[str, Any]
@@ -38,11 +45,23 @@ class Yardstick:
 
 
 def analyse(
-    directory: Path, job: Job, result: Result, samples: list[Sample], metrics: dict,
+    directory: Path,
+    job: Job,
+    result: Result,
+    samples: list[Sample],
+    metrics: dict[str, Any],
     context: Yardstick,
     machine: dict[str, Any] | None,
-) -> dict[str, Any]:  # fmt: skip
-    """Work out and write evidence.json; the log-probabilities are deleted once they are compared."""
+) -> dict[str, Any]:
+    """Work out and write evidence.json, and return it; the log-probabilities are deleted once they are compared.
+
+    result, samples:  of a launch whose tokens are complete, read and checked
+    metrics:          of speed.launch_metrics
+    machine:          the monitor's record, None where it did not watch
+
+    Bytes are bytes, *_mib 2^20 of them, bandwidth 10^9 bytes/s of all devices, energy joules a token. Null is what is
+    unknown; "gates" has a verdict for each gate. Raises OSError where the file cannot be written.
+    """
     shape, loaded = job.shape, result.loaded
     prompt_tokens = len(job.prompts[0][0])
     reads = step_reads(loaded, context.weights, context.config, job, context.artefact)

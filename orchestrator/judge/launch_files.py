@@ -31,7 +31,7 @@ def read_result(directory: Path) -> Result | Failure:
     """What the launch in `directory` says of itself. Raises Unreadable, one line; FileNotFoundError."""
     path = directory / "out" / "result.json"
     content = _content(path, RESULT_LIMIT)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA or content.get("outcome") not in OUTCOMES:
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA or str(content.get("outcome")) not in OUTCOMES:
         raise Unreadable(f"{path.name} has not the schema {SCHEMA} of this suite")
     if content["outcome"] != "ok":
         return _as(Failure, {**content, "reason": str(content.get("reason") or "")}, path)

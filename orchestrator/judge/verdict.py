@@ -10,6 +10,7 @@ from typing import Any
 
 from common.contract import Failure, Job, Result
 from orchestrator.base.errors import disk_full_or
+from orchestrator.base.flags import Flag
 from orchestrator.base.reading import Unreadable
 from orchestrator.judge.analysis import Yardstick, analyse
 from orchestrator.judge.gates.tokens import token_audit
@@ -29,7 +30,13 @@ TIMED_GATES = ("physics", "cold_prefix")  # what compares times; a busy neighbou
 
 @dataclass(frozen=True)
 class Verdict:
-    """The end of a launch. `result` is the engine's result.json where that says ok."""
+    """The end of a launch.
+
+    outcome:  one of base.outcomes.OUTCOMES
+    reason:   for the user; None if ok
+    result:   the engine's result.json where that says ok
+    gates:    a verdict by gate, empty where it did not come so far
+    """
 
     outcome: str
     reason: str | None
@@ -44,7 +51,10 @@ def judge_launch(
 ) -> Verdict:
     """A launch succeeded only if it exited 0, left a valid result.json, the expected samples, and passed its gates.
 
-    `machine` is the monitor's record of the time it ran.
+    ended:    how its process ended
+    machine:  the monitor's record of the time it ran, None where it did not watch
+
+    Whatever the launch left is answered with an outcome; raises OSError where evidence.json cannot be written.
     """
     verdict = _judge(ended, directory, job, context, machine)
     if verdict.outcome == "ok":
@@ -105,7 +115,7 @@ def _judge_samples(
         return Verdict("invalid_output", f"gate tokens: {tokens.removeprefix('fail: ')}", result, {"tokens": tokens})
     metrics = launch_metrics(samples, job, result.streams)
     checks = analyse(directory, job, result, samples, metrics, context, machine)["gates"]
-    noisy = "noisy_host" in metrics["flags"] or any(checks[name].startswith("fail") for name in TIMED_GATES)
+    noisy = Flag.NOISY_HOST in metrics["flags"] or any(checks[name].startswith("fail") for name in TIMED_GATES)
     for name, verdict in checks.items():
         if verdict.startswith("fail"):
             return Verdict("invalid_output", f"gate {name}: {verdict.removeprefix('fail: ')}", result, checks, noisy)

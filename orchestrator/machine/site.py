@@ -12,26 +12,20 @@ import msgspec
 
 from orchestrator.base.errors import UserError
 from orchestrator.base.paths import ROOT
-from orchestrator.base.yaml_file import YamlFile
+from orchestrator.base.reading import YamlFile
 
 HOST_CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
 class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings that reach the builds.
+    """Settings that reach the builds."""
 
-    ca_bundle:            PEM file added to the images' trust store (default: the host's own; "none" adds nothing)
-    pip_index_url:        replaces pip's default index
-    pip_extra_index_url:  further index
-    wheelhouse:           directory of wheels, put once into the base image; pip looks there too
-    apt_mirror:           replaces the Debian mirror
-    """
-
+    # PEM file added to the images' trust store (default: the host's own; "none" adds nothing)
     ca_bundle: str | None = None
-    pip_index_url: str | None = None
-    pip_extra_index_url: str | None = None
-    wheelhouse: str | None = None
-    apt_mirror: str | None = None
+    pip_index_url: str | None = None  # replaces pip's default index
+    pip_extra_index_url: str | None = None  # further index
+    wheelhouse: str | None = None  # directory of wheels, put once into the base image; pip looks there too
+    apt_mirror: str | None = None  # replaces the Debian mirror
 
     @classmethod
     def read(cls, path: Path = ROOT / "site.yaml", environment: dict[str, str] | None = None) -> Site:

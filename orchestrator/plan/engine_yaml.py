@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, field
 
 from orchestrator.base.paths import ROOT
-from orchestrator.base.yaml_file import YamlFile
+from orchestrator.base.reading import YamlFile
 from orchestrator.models.ready import schemes
 from orchestrator.plan.engine import DeviceEntry, Engine, Kind, Precision, State, Support, Variant
 
@@ -25,16 +25,11 @@ Supported = Literal["supported"]
 
 
 class SupportEntry(msgspec.Struct, forbid_unknown_fields=True):
-    """`supported`, or whether and why not.
+    """`supported`, or whether and why not."""
 
-    state:  supported, caveat (the note becomes a footnote), planned, or unsupported
-    note:   the reason; required unless the state is supported
-    link:   where to read more
-    """
-
-    state: State
-    note: str | None = None
-    link: str | None = None
+    state: State  # supported, caveat (the note becomes a footnote), planned, or unsupported
+    note: str | None = None  # the reason; required unless the state is supported
+    link: str | None = None  # where to read more
 
     def __post_init__(self) -> None:
         if self.state != "supported" and self.note is None:
@@ -45,17 +40,12 @@ class SupportEntry(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ArchitectureEntry(msgspec.Struct, forbid_unknown_fields=True):
-    """`supported`, or how a family of models goes wrong.
+    """`supported`, or how a family of models goes wrong."""
 
-    state:   as of a device; or wrong: never measured
-    note:    the reason; required unless the state is supported
-    link:    where to read more
-    beyond:  of `wrong`: only where prompt and answer together are longer than this key of config.json says
-    """
-
-    state: State | Literal["wrong"]
-    note: str | None = None
-    link: str | None = None
+    state: State | Literal["wrong"]  # as of a device; or wrong: never measured
+    note: str | None = None  # the reason; required unless the state is supported
+    link: str | None = None  # where to read more
+    # Of `wrong`: only where prompt and answer together are longer than this key of config.json says
     beyond: str | None = None
 
     def __post_init__(self) -> None:
@@ -69,23 +59,18 @@ class ArchitectureEntry(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DeviceSection(SupportEntry, forbid_unknown_fields=True):
-    """One kind of device.
+    """One kind of device."""
 
-    base:             the image that the engine's own is built on, pinned by digest; required where the engine runs, but
-                      on metal
-    native:           compiled for this CPU or GPU: its features become part of the image's name
-    verified:         when, on what, and where the results are: "2026-11-20, <hardware>, <file>"; false where no author
-                      has run it, which is `unverified` in the matrix
-    extra_index_url:  another pip index, used if it answers; a wheelhouse stands in for it, unless the lock pins a build
-                      that only this index has (torch==2.13.0+rocm7.2)
-    version:          the engine's version there, where it is not the one above
-    """
-
+    # The image that the engine's own is built on, pinned by digest; required where the engine runs, but on metal
     base: str | None = None
-    native: bool = False
+    native: bool = False  # compiled for this CPU or GPU: its features become part of the image's name
+    # When, on what, and where the results are: "2026-11-20, <hardware>, <file>"; false where no author has run it,
+    # which is `unverified` in the matrix
     verified: Verified | None = None
+    # Another pip index, used if it answers; a wheelhouse stands in for it, unless the lock pins a build that only
+    # this index has (torch==2.13.0+rocm7.2)
     extra_index_url: str | None = None
-    version: str | None = None
+    version: str | None = None  # the engine's version there, where it is not the one above
 
     def entry(self) -> DeviceEntry:
         """What the rest of the suite is given."""
@@ -94,34 +79,22 @@ class DeviceSection(SupportEntry, forbid_unknown_fields=True):
 
 
 class VariantSection(msgspec.Struct, forbid_unknown_fields=True):
-    """One way to run the engine; its key is its name in the tables.
+    """One way to run the engine; its key is its name in the tables."""
 
-    precision:           the column
-    devices:             where it runs, of the devices above
-    scheme:              how the weights are held, in the engine's own word; default: the variant's name
-    settings:            passed to bench.py and convert.py unchanged
-    artefact:            name of what convert.py makes; absent: the checkpoint itself is loaded
-    row_multiple:        weight rows must be divisible by it, otherwise the cell is `unsupported`
-    column_multiple:     the same for the number of rows, which is a matrix's number of outputs
-    requires:            the same for any number in the model's config.json: {vocab_size: 8}
-    compute_capability:  of an NVIDIA GPU: ">=8.9" or "<10.0"; any other is `unsupported`
-    gpus:                the least number of GPUs
-    default:             measured when no --variants is given
-    ready:               one scheme or a list: ready-made checkpoints that it loads as they are. A variant with `ready`
-                         and without `artefact` can be measured with those only
-    """
-
-    precision: Precision
-    devices: dict[str, Supported | SupportEntry]
-    scheme: str | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    artefact: str | None = None
-    row_multiple: int | None = None
-    column_multiple: int | None = None
+    precision: Precision  # the column
+    devices: dict[str, Supported | SupportEntry]  # where it runs, of the devices above
+    scheme: str | None = None  # how the weights are held, in the engine's own word; default: the variant's name
+    settings: dict[str, Any] = field(default_factory=dict)  # passed to bench.py and convert.py unchanged
+    artefact: str | None = None  # name of what convert.py makes; absent: the checkpoint itself is loaded
+    row_multiple: int | None = None  # weight rows must be divisible by it, otherwise the cell is `unsupported`
+    column_multiple: int | None = None  # the same for the number of rows, which is a matrix's number of outputs
+    # The same for any number in the model's config.json: {vocab_size: 8}
     requires: dict[str, int] = field(default_factory=dict)
-    compute_capability: Capability | None = None
-    gpus: int = 1
-    default: bool = False
+    compute_capability: Capability | None = None  # of an NVIDIA GPU: ">=8.9" or "<10.0"; any other is `unsupported`
+    gpus: int = 1  # the least number of GPUs
+    default: bool = False  # measured when no --variants is given
+    # One scheme or a list: ready-made checkpoints that it loads as they are. A variant with `ready` and without
+    # `artefact` can be measured with those only
     ready: str | list[str] = field(default_factory=list)
 
     def variant(self, name: str) -> Variant:
@@ -134,51 +107,34 @@ class VariantSection(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Capabilities(msgspec.Struct, forbid_unknown_fields=True):
-    """What the engine can do.
+    """What the engine can do."""
 
-    streams:   yields a step as soon as its ids are on the host
-    logprobs:  gives log-probabilities
-    batch:     false: batch size 1 only
-    ragged:    prompts of one batch may differ in length (only `check` asks for it)
-    """
-
-    streams: bool
-    logprobs: bool
-    batch: bool
-    ragged: bool = False
+    streams: bool  # yields a step as soon as its ids are on the host
+    logprobs: bool  # gives log-probabilities
+    batch: bool  # false: batch size 1 only
+    ragged: bool = False  # prompts of one batch may differ in length (only `check` asks for it)
 
 
 class EngineFile(msgspec.Struct, forbid_unknown_fields=True):
-    """engine.yaml: everything that the suite knows about an engine.
+    """engine.yaml: everything that the suite knows about an engine."""
 
-    name:           the folder is bench_<name>
-    title:          the name in tables
-    version:        the engine's version
-    homepage:       where the engine is at home
-    licence:        the engine's licence
-    capabilities:   what the engine can do
-    devices:        what there is for each kind of device
-    variants:       the ways to run it
-    test_only:      kept out of `--engines all`
-    reference:      one folder only: its float32 is what every variant is compared with
-    calibrates:     bench_dummy only: the variant whose delays are read back; leave it out of a copy
-    builds_on:      the same software as bench_<builds_on>: its lock, build script and modules. The Dockerfile repeats
-                    its steps down to the install, so that both images share that layer
-    architectures:  families of models, as `check --architectures` tried them; one that is not listed is tried
-    """
-
+    # The folder is bench_<name>
     name: Annotated[str, Meta(pattern=f"^[a-z0-9_]+{WHOLE}", description="text of the form [a-z0-9_]+")]
-    title: str
-    version: str
-    homepage: str
-    licence: str
-    capabilities: Capabilities
-    devices: dict[Kind, DeviceSection]
-    variants: dict[Name, VariantSection]
-    test_only: bool = False
-    reference: bool = False
-    calibrates: str | None = None
+    title: str  # the name in tables
+    version: str  # the engine's version
+    homepage: str  # where the engine is at home
+    licence: str  # the engine's licence
+    capabilities: Capabilities  # what the engine can do
+    devices: dict[Kind, DeviceSection]  # what there is for each kind of device
+    variants: dict[Name, VariantSection]  # the ways to run it
+    test_only: bool = False  # kept out of `--engines all`
+    by_default: bool = False  # measured where --engines names none
+    reference: bool = False  # one folder only: its float32 is what every variant is compared with
+    calibrates: str | None = None  # bench_dummy only: the variant whose delays are read back; leave it out of a copy
+    # The same software as bench_<builds_on>: its lock, build script and modules. The Dockerfile repeats its steps
+    # down to the install, so that both images share that layer
     builds_on: str | None = None
+    # Families of models, as `check --architectures` tried them; one that is not listed is tried
     architectures: dict[str, Supported | ArchitectureEntry] = field(default_factory=dict)
 
 
@@ -220,7 +176,7 @@ def _check(content: EngineFile, source: YamlFile) -> None:
     if not content.variants:
         raise source.error(["variants"], "at least one variant")
     for name, variant in content.variants.items():
-        for kind in variant.devices.keys() - content.devices.keys():
+        for kind in [kind for kind in variant.devices if kind not in content.devices]:
             expected = f"a device listed under devices: {', '.join(content.devices)}"
             raise source.error(["variants", name, "devices", kind], expected)
         for scheme in [variant.ready] if isinstance(variant.ready, str) else variant.ready:

@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from orchestrator.base.reading import is_number
 from orchestrator.judge import analysis
 from orchestrator.judge.launch_files import BadSamples, read_samples
-from orchestrator.base.reading import is_number
 
 MACHINE = "machine.json"
 SERIES = {"cpu_mhz": median, "sm_clock_mhz": median, "temperature_c": max, "power_w": fmean, "load1": fmean}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -60,8 +61,9 @@ def pin_of(module: str, locked: dict[str, Pin]) -> Pin | None:
 
 def python_of(folder: Path, kind: str) -> str | None:
     """The Python that the head of requirements/<kind>.txt names, such as "3.12"."""
-    head = re.match(r"(#.*\n)*", (folder / "requirements" / f"{kind}.txt").read_text(encoding="utf-8")).group()
-    found = re.search(r"Python (3\.\d+)", head)
+    lines = (folder / "requirements" / f"{kind}.txt").read_text(encoding="utf-8").splitlines()
+    head = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    found = re.search(r"Python (3\.\d+)", "\n".join(head))
     return found.group(1) if found else None
 
 

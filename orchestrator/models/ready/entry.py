@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from orchestrator.base.errors import UserError, unknown
-from orchestrator.base.yaml_file import YamlFile
+from orchestrator.base.reading import YamlFile
 from orchestrator.models.formats import gguf
 from orchestrator.models.hub import fetch
 from orchestrator.models.ready import schemes
@@ -30,26 +30,18 @@ ModelName = Annotated[str, Meta(pattern=r"\S", description="tiny, synthetic:<sha
 
 
 class SourceEntry(msgspec.Struct, forbid_unknown_fields=True):
-    """Where one ready-made checkpoint is: either path, or hub and, of a GGUF, file.
+    """Where one ready-made checkpoint is: either path, or hub and, of a GGUF, file."""
 
-    path:  a file or directory here, relative to the entry's file
-    hub:   ORG/NAME@REV; best a commit: what others made must stay what it was
-    file:  the one *.gguf file of `hub`
-    """
-
-    path: Text | None = None
-    hub: Text | None = None
-    file: Text | None = None
+    path: Text | None = None  # a file or directory here, relative to the entry's file
+    hub: Text | None = None  # ORG/NAME@REV; best a commit: what others made must stay what it was
+    file: Text | None = None  # the one *.gguf file of `hub`
 
 
 class EntryFile(msgspec.Struct, forbid_unknown_fields=True):
-    """A model's entry.
+    """A model's entry."""
 
-    model:  what --model takes: tiny, synthetic:<shape>, a directory, ORG/NAME@REV
-    ready:  ready-made checkpoints of the model, by scheme
-    """
-
-    model: ModelName
+    model: ModelName  # what --model takes: tiny, synthetic:<shape>, a directory, ORG/NAME@REV
+    # Ready-made checkpoints of the model, by scheme
     ready: dict[str, SourceEntry] = msgspec.field(default_factory=dict)
 
 

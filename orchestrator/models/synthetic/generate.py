@@ -4,6 +4,8 @@ Speed and memory depend on the shape, not on what was learnt, so a benchmark nee
 Quality does depend on it: such a model is stamped "synthetic weights" wherever it is shown. It has no tokenizer.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os

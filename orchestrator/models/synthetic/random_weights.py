@@ -5,6 +5,8 @@ its raw bits may not. So every weight is one 16-bit piece of raw Philox output, 
 of the normal distribution. This is also several times faster than drawing normals.
 """
 
+from __future__ import annotations
+
 import hashlib
 from functools import lru_cache
 from statistics import NormalDist
