@@ -29,7 +29,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in (*CODE, *TESTS)}
 
 # Larger than the rule on 2026-11-28. The figures may only fall, and an entry that the rule covers has to go.
-LONG_FILES = {"orchestrator/answers/choose/selection.py": 306, "orchestrator/results/summary.py": 312}
+LONG_FILES = {"orchestrator/answers/choose/selection.py": 306, "orchestrator/results/summary.py": 310}
 LONG_FUNCTIONS = {
     "orchestrator/cli/run_command.py run_command": 70,
     "orchestrator/results/summary.py _row": 96,
@@ -123,7 +123,7 @@ def test_no_branch_depends_on_which_engine_it_is():
         for node in ast.walk(TREES[path])
         if isinstance(node, ast.Compare)
         and re.search(r"\bengine(_name|\.name)?$", ast.unparse(node.left))
-        and re.search(r"[\"']", ", ".join(map(ast.unparse, node.comparators)))
+        and any(re.match(r"[\[({]*[\"']", ast.unparse(each)) for each in node.comparators)
     ]
     assert compared == []
 
