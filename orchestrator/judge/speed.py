@@ -17,6 +17,7 @@ import itertools
 from statistics import median
 from typing import Any
 
+from orchestrator.base.flags import Flag
 from orchestrator.base.stats import percentile
 
 SPEEDS = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s")
@@ -65,7 +66,7 @@ def launch_metrics(samples: list[dict[str, Any]], job: dict[str, Any], streams: 
             steps += [(later - earlier) / 1e9 for earlier, later in itertools.pairwise(times)]
     flags = []
     if any(_is_noisy(sample) for sample in measured):
-        flags.append("noisy_host")
+        flags.append(Flag.NOISY_HOST)
     return {
         **{name: [row[name] for row in rows if row[name] is not None] for name in SPEEDS},
         "steps_s": steps,

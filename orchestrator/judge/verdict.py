@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.base.errors import disk_full_or
+from orchestrator.base.flags import Flag
 from orchestrator.base.outcomes import OUTCOMES
 from orchestrator.base.reading import Unreadable, is_count, is_number, parse, read_text
 from orchestrator.judge.analysis import Yardstick, analyse
@@ -110,7 +111,7 @@ def _judge_samples(
         return Verdict("invalid_output", f"gate tokens: {tokens.removeprefix('fail: ')}", result, {"tokens": tokens})
     metrics = launch_metrics(samples, launch_job, result["streams"])
     checks = analyse(directory, launch_job, result, samples, metrics, context, machine)["gates"]
-    noisy = "noisy_host" in metrics["flags"] or any(checks[name].startswith("fail") for name in TIMED_GATES)
+    noisy = Flag.NOISY_HOST in metrics["flags"] or any(checks[name].startswith("fail") for name in TIMED_GATES)
     for name, verdict in checks.items():
         if verdict.startswith("fail"):
             return Verdict("invalid_output", f"gate {name}: {verdict.removeprefix('fail: ')}", result, checks, noisy)
@@ -134,7 +135,7 @@ def _read_result(path: Path) -> tuple[dict[str, Any] | None, str | None]:
         return None, str(error)
     except ValueError as error:
         return None, f"result.json is not valid: {error}"
-    if not isinstance(result, dict) or result.get("schema") != 1 or result.get("outcome") not in OUTCOMES:
+    if not isinstance(result, dict) or result.get("schema") != 1 or str(result.get("outcome")) not in OUTCOMES:
         return None, "result.json has not the schema 1 of this suite"
     if result["outcome"] == "ok":
         for name, fits in SAYS.items():

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from orchestrator.base.version import VERSION
+
 SUITE = Path(__file__).resolve().parents[2]
 MIB = 1024 * 1024
 # cgroup v1 says "no memory limit" with the largest page-aligned 64-bit number instead of a word.
@@ -279,7 +281,7 @@ class Host:
             "os": self.os_name(),
             "kernel": platform.release() or None,
             "python": ".".join(map(str, sys.version_info[:3])),
-            "suite": self.git_state(),
+            "suite": {"version": VERSION, **self.git_state()},
         }
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from orchestrator.base import clock
 from orchestrator.base.errors import CellError, UserError
 from orchestrator.base.escape import first_line
 from orchestrator.base.files import write_json
+from orchestrator.base.outcomes import Outcome
 from orchestrator.base.progress import Progress, duration
 from orchestrator.base.signals import uninterrupted
 from orchestrator.judge import own_speed
@@ -27,10 +27,6 @@ from orchestrator.results.journal import Journal
 from orchestrator.run.baselines import Baselines
 from orchestrator.sandbox.task import Ended, Sandbox, Task, thread_environment
 
-STOPPING = ("load_failed", "engine_error", "oom_host", "oom_suspected", "oom_gpu", "timeout_wall", "timeout_hung",
-            "invalid_output", "no_result", "unsupported", "disk_full")  # fmt: skip
-"""Outcomes after which further launches of the same cell would only repeat the failure."""
-OOM = ("oom_host", "oom_suspected", "oom_gpu")
 NOISY_REPEATS = 2
 BAR = "launches"
 IDLE_S = 1.0  # of samples before a launch: what the device draws when nothing runs
@@ -100,7 +96,7 @@ class Schedule:
         }
         took: list[float] = []
         for number, (block, cell) in enumerate(sequence, 1):
-            if outcomes.get(cell.label) in STOPPING:
+            if cell.label in outcomes and Outcome(outcomes[cell.label]).stops_cell:
                 continue
             if smaller := self._out_of_memory(cell, by_label, outcomes):
                 outcomes[cell.label] = outcomes[smaller.label]
@@ -136,7 +132,8 @@ class Schedule:
             alike = (other.engine.name, other.variant.name) == (cell.engine.name, cell.variant.name)
             if (
                 alike
-                and outcomes.get(other.label) in OOM
+                and other.label in outcomes
+                and Outcome(outcomes[other.label]).is_out_of_memory
                 and cell.label not in outcomes
                 and other.shape.within(cell.shape)
             ):
@@ -156,7 +153,7 @@ class Schedule:
                 verdict = self._try(launch)
                 if verdict.outcome == "gpu_lost":
                     raise DeviceUnusable("gpu_lost", verdict.reason)
-            broke_after = verdict.outcome in STOPPING and verdict.measured and not verdict.gates
+            broke_after = Outcome(verdict.outcome).stops_cell and verdict.measured and not verdict.gates
             if broke_after and launch.job.get("score"):
                 self._progress.say(f"  {verdict.outcome} while its quality was examined: measured again without")
                 launch = Launch(launch.ready, launch.block, {**launch.job, "score": [], "ask": None})
@@ -169,7 +166,7 @@ class Schedule:
 
     def _try(self, launch: Launch) -> Verdict:
         task = self._task(launch, "bench", self._fresh(launch))
-        started, wall_s = clock.now(), None
+        started, wall_s = journal.now(), None
         try:
             self._guard.before()
             ended, machine = self._watched(launch.ready.image, task)

@@ -7,6 +7,8 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+from orchestrator.base.flags import Flag
+
 _TOGETHER: dict[str, Callable[[list], float]] = {
     **dict.fromkeys(("energy_j", "power_w", "device_used_mib", "power_limit_w"), sum),
     **dict.fromkeys(("sm_clock_mhz", "memory_clock_mhz", "persistence", "ecc"), min),
@@ -19,7 +21,7 @@ _TOGETHER: dict[str, Callable[[list], float]] = {
 class Unavailable(Exception):
     """A probe cannot go on. The message is the reason; `flag` goes into the record's flags."""
 
-    def __init__(self, reason: str, flag: str | None = None):
+    def __init__(self, reason: str, flag: Flag | None = None):
         super().__init__(reason)
         self.flag = flag
 
@@ -66,7 +68,7 @@ class Probe:
             except Exception as error:  # each library has errors of its own, and old releases lack functions
                 reason = f"{self.maker}: {error}"
                 if self.lost(error, worked is not None):
-                    raise Unavailable(reason, flag="gpu_lost") from error
+                    raise Unavailable(reason, flag=Flag.GPU_LOST) from error
             else:
                 self._working[topic, gpu] = name
                 return value
