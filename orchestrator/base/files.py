@@ -1,6 +1,5 @@
-"""Files and folders that other processes see whole or not at all: locks, scratch folders, atomic writes."""
+"""Files and folders that other processes see whole or not at all: locks, atomic writes."""
 
-import glob
 import json
 import os
 import shutil
@@ -34,32 +33,10 @@ def only_one(lock: Path, doing: str, say: Callable[[str], None]) -> Iterator[Non
         held.release()
 
 
-@contextmanager
-def scratch(place: Path) -> Iterator[Path]:
-    """A folder beside `place` with an empty out/ in it, for a task whose result is then renamed; gone in the end.
-
-    The caller holds `only_one` for `place`: whatever is found here was left by a process that was killed.
-    """
-    for left in place.parent.glob(f".{glob.escape(place.name)}.*"):
-        if left.suffix[1:].isdecimal():
-            shutil.rmtree(left, ignore_errors=True)
-    work = place.with_name(f".{place.name}.{os.getpid()}")
-    (work / "out").mkdir(parents=True)
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def publish(made: Path, final: Path) -> None:
-    """Rename the finished folder `made` to `final`, readable by every user.
-
-    The containers run as another user, so what a strict umask made private must be opened first.
-    """
-    for path in made.rglob("*"):
+def open_to_all(folder: Path) -> None:
+    """Let every user read `folder`: containers run as another one, and a strict umask may have made it private."""
+    for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
-    made.chmod(0o755)
-    made.rename(final)
 
 
 def need_disk(folder: Path, needed: int, what: str) -> None:

@@ -91,7 +91,9 @@ class Flag(str, Enum):
     CAVEAT = "caveat", "the engine's folder states a restriction of this variant", "read it in the row's notes"
 
     __str__ = str.__str__
-    __format__ = str.__format__
+
+    def __format__(self, spec: str) -> str:
+        return str.__format__(self, spec)
 
     @property
     def note(self) -> str:

@@ -154,7 +154,9 @@ class Outcome(str, Enum):
     )
 
     __str__ = str.__str__
-    __format__ = str.__format__
+
+    def __format__(self, spec: str) -> str:
+        return str.__format__(self, spec)
 
     @property
     def is_failure(self) -> bool:
@@ -182,7 +184,7 @@ OUTCOMES: dict[str, Outcome] = {outcome.value: outcome for outcome in Outcome}
 
 def exit_code(words: Iterable[str]) -> int:
     """0 when every cell is ok or unsupported, 130 when one was interrupted, else 1."""
-    outcomes = [Outcome(word) for word in words]
+    outcomes = [OUTCOMES[word] for word in words]
     if Outcome.INTERRUPTED in outcomes:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if any(outcome.is_failure for outcome in outcomes) else EXIT_OK

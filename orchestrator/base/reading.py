@@ -112,7 +112,6 @@ def convert(value: Any, kind: type[T]) -> T:
         raise Mismatch((), "less nesting") from None
 
 
-_MESSAGE = re.compile(r"(?P<text>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?", re.DOTALL)
 _SEGMENT = re.compile(r"\.(?P<name>\w+)|\[(?P<index>\d+|\.\.\.)\]")
 _WORDS = {"str": "text", "bool": "true or false", "int": "a whole number", "float": "a number", "array": "a list",
           "object": "a mapping of keys to values"}  # fmt: skip
@@ -120,9 +119,11 @@ _WORDS = {"str": "text", "bool": "true or false", "int": "a whole number", "floa
 
 def _mismatch(value: Any, kind: Any, message: str) -> Mismatch:
     """msgspec's message in our words, with a mapping's keys, for which its path has only `[...]`."""
-    parts = _MESSAGE.fullmatch(message)
+    text, at, place = message.rpartition(" - at ")  # "Expected `int`, got `str` - at `$.variants[...].gpus`"
+    if not at:
+        text, place = message, ""
     keys: list[str | int] = []
-    for segment in _SEGMENT.finditer(parts["path"] or ""):
+    for segment in _SEGMENT.finditer(place.partition("$")[2]):
         if name := segment["name"]:
             kind = next(get_type_hints(each, include_extras=True)[name] for each in _options(kind) if _fields(each))
             key = name
@@ -134,24 +135,23 @@ def _mismatch(value: Any, kind: Any, message: str) -> Mismatch:
             key = int(segment["index"])
         keys.append(key)
         value = value[key]
-    if parts["key"]:
+    if place.startswith("`key`"):
         kind = next(get_args(each)[0] for each in _options(kind) if get_origin(each) is dict)
         value = next(key for key in value if not _fits(key, kind))
         keys.append(value)
-    return _in_words(value, kind, keys, parts["text"])
+    return _in_words(value, kind, keys, text)
 
 
 def _in_words(value: Any, kind: Any, keys: list[str | int], text: str) -> Mismatch:
-    quoted = re.search("`(.*)`", text, re.DOTALL)
+    name = text.partition("`")[2].rpartition("`")[0]
     if text.startswith("Object missing required field"):
-        name = quoted[1]
         hints = [get_type_hints(each, include_extras=True)[name] for each in _options(kind) if name in _fields(each)]
         return Mismatch([*keys, name], _description(hints[0]) or "this key, which is missing")
     if text.startswith("Object contains unknown field"):
         names = [name for each in _options(kind) for name in _fields(each)]
-        closest = difflib.get_close_matches(quoted[1], names, n=1, cutoff=0.5)
+        closest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"; did you mean {closest[0]!r}?" if closest else ""
-        return Mismatch([*keys, quoted[1]], f"one of the keys {', '.join(names)}{hint}")
+        return Mismatch([*keys, name], f"one of the keys {', '.join(names)}{hint}")
     if described := _description(kind):
         return Mismatch(keys, f"{described}, not {value!r}")
     choices = [str(choice) for each in _options(kind) if get_origin(each) is Literal for choice in get_args(each)]
@@ -166,12 +166,16 @@ def _in_words(value: Any, kind: Any, keys: list[str | int], text: str) -> Mismat
     return Mismatch([*keys, key], expected) if colon else Mismatch(keys, f"something else: {text}")
 
 
-def _options(kind: Any) -> list[Any]:
-    """The types of a union, or the type itself, without annotations."""
-    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+def _members(kind: Any) -> list[Any]:
+    """The types of a union, or the type itself."""
     if get_origin(kind) in (Union, types.UnionType):
-        return [option for each in get_args(kind) for option in _options(each)]
+        return [member for each in get_args(kind) for member in _members(each)]
     return [kind]
+
+
+def _options(kind: Any) -> list[Any]:
+    """As `_members`, without annotations."""
+    return [get_args(each)[0] if get_origin(each) is Annotated else each for each in _members(kind)]
 
 
 def _fields(kind: Any) -> list[str]:
@@ -181,9 +185,8 @@ def _fields(kind: Any) -> list[str]:
 
 def _description(kind: Any) -> str | None:
     """What a msgspec.Meta in the type says that it holds."""
-    if get_origin(kind) is Annotated:
-        return next((meta.description for meta in kind.__metadata__ if getattr(meta, "description", None)), None)
-    return next(filter(None, map(_description, get_args(kind) if get_origin(kind) is not Literal else ())), None)
+    metas = [meta for each in _members(kind) if get_origin(each) is Annotated for meta in each.__metadata__]
+    return next((meta.description for meta in metas if isinstance(meta, msgspec.Meta) and meta.description), None)
 
 
 def _fits(value: Any, kind: Any) -> bool:

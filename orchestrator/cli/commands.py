@@ -31,7 +31,7 @@ COMMANDS = {  # name: (module, first sentence of its help)
     "limits": ("machine_commands", "Measure this device's memory bandwidth and matrix product peaks."),
     "list": ("engine_commands", "Show the engines and what they support."),
     "merge": ("result_commands", "Join several results in one report, or collect them in one file."),
-    "new": ("engine_commands", "Lay out the folder of a new engine, which runs as it is."),
+    "new": ("engine_commands", "Lay out the folder of a new engine, which runs and passes `check` as it is."),
     "replay": ("answer_commands", "Measure a recorded row again, and say whether its speed is reproduced."),
     "report": ("result_commands", "Write the report of results anew, or print their tables for pasting."),
     "run": ("run_command", "Build, convert, measure, merge and report (the default command)."),

@@ -32,11 +32,13 @@ def iteration_metrics(sample: Sample, batch: int, prompt_tokens: int, streams: b
     """decode_tps, prefill_tps, e2e_tps [tokens/s], ttft_s and itl_s (median) [s] of one iteration.
 
     None is what the sample does not support: no decode speed of one token, no itl_s where the engine does not stream.
-    Raises TypeError where such an engine's sample has no ttft_ns.
+    Raises ValueError where such an engine's sample has no ttft_ns.
     """
     times = [t / 1e9 for t in sample.steps_ns]
     count, last = len(times), times[-1]
-    ttft = times[0] if streams else sample.ttft_ns / 1e9
+    if not streams and sample.ttft_ns is None:
+        raise ValueError(f"iteration {sample.i} has no ttft_ns, though its engine does not stream")
+    ttft = times[0] if streams or sample.ttft_ns is None else sample.ttft_ns / 1e9
     decoding = last - ttft
     return {
         "ttft_s": ttft,

@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from common.contract import Shape
+from common.contract import Shape as Shape  # noqa: PLC0414 - whoever imports Cell wants it, too
 from orchestrator.base.errors import UserError, unknown
 from orchestrator.plan.engine import PRECISIONS, Engine, Variant
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from common.contract import DeviceFacts, Job, ModelFacts, Questions, WarmupRule
+from orchestrator.base.cache import json_hash
 from orchestrator.models.model import Model
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.exam import Exam
@@ -50,14 +48,9 @@ def with_exam(measuring: Job, exam: Exam | None, seconds: float | None = SCORE_S
     return replace(measuring, score=exam.sequences, score_s=seconds, ask=ask)
 
 
-def content_key(*content: Any) -> str:
-    """16 hex digits of what JSON, or a record of common/contract.py, holds."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=vars).encode()).hexdigest()[:16]
-
-
 def launch_key(image: str, model: str, artefact: Path | None, job: Job, block: int) -> str:
-    """The same image, model, artefact, job, prompts and block: `--resume` skips only equal keys.
+    """16 hex digits: the same image, model, artefact, job, prompts and block. `--resume` skips only equal keys.
 
     The harness (common/) and the engine's code are part of the image's name.
     """
-    return content_key(image, model, artefact.parent.name if artefact else None, job, block)
+    return json_hash([image, model, artefact.parent.name if artefact else None, job, block], 16)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.contract import NO_WARMUP, DeviceFacts, Job, ModelFacts
-from orchestrator.base import files
+from orchestrator.base.cache import Cache, json_hash
 from orchestrator.base.errors import CellError
 from orchestrator.base.paths import CACHE
 from orchestrator.base.progress import Progress, duration
@@ -23,7 +23,7 @@ from orchestrator.models.model import Model
 from orchestrator.plan.cells import Cell, Shape
 from orchestrator.plan.engine import Engine, Variant
 from orchestrator.plan.exam import Exam
-from orchestrator.run.job import content_key, make_job, with_exam
+from orchestrator.run.job import make_job, with_exam
 from orchestrator.sandbox.task import Sandbox, Task, thread_environment
 
 PROMPTS = 3  # the first warm-up iterations, which every launch of a run runs
@@ -57,11 +57,10 @@ class References:
     ) -> Reference:  # fmt: skip
         """The reference for the first row of the first `count` prompts, and for `exam`. Raises CellError."""
         job = self._job(facts, shape, prompts[:count], exam)
-        key = content_key(self._prepared.tag, model.digest, self._variant.name, job)
-        place = self._cache / "references" / key
-        with files.only_one(place.with_name(f".{key}.lock"), f"the reference {key}", self._progress.say):
-            if not (place / FILE).is_file():
-                self._compute(place, job, model)
+        content = [self._prepared.tag, model.digest, self._variant.name, job]
+        key = json_hash(content, 16)
+        cache = Cache(self._cache / "references", self._progress.say)
+        place = cache.get(key, f"computing the reference {key}", lambda work: self._compute(work, job, model))
         known = json.loads((place / FILE).read_text(encoding="utf-8"))
         return Reference(
             place, self._engine.title, known["version"], [rows[0] for rows in job.prompts], known["generated"], exam,
@@ -75,31 +74,30 @@ class References:
         job = make_job(cell, self._device, facts, mine, len(mine), self._threads, NO_WARMUP)
         return with_exam(replace(job, score_generated=len(mine)), exam, None)
 
-    def _compute(self, place: Path, job: Job, model: Model) -> None:
+    def _compute(self, work: Path, job: Job, model: Model) -> Path:
+        """Compute it in the folder `work`; returns the folder that holds it."""
         self._progress.say(f"computing the float32 reference with {self._engine.title}")
         started = time.monotonic()
-        with files.scratch(place) as work:
-            task = Task(
-                engine=self._engine.name, module=f"{self._engine.folder.name}.bench", job=job, directory=work,
-                out=work / "out", model=model.path, artefact=None, wall_s=self._wall_s,
-                environment=thread_environment(self._threads),
-            )  # fmt: skip
-            context = Yardstick(ParameterCounts.of(model.path), model.config)
-            verdict = judge_launch(self._sandbox.run(self._prepared, task), work, job, context)
-            if verdict.outcome != "ok":
-                raise CellError(verdict.outcome, f"the float32 reference failed: {verdict.reason}")
-            wanted = len(job.score) + len(job.prompts)
-            scores = verdict.result.scores or []
-            if None in scores or len(scores) != wanted:
-                raise CellError("invalid_output", "the reference engine gave no log-probabilities")
-            samples = read_samples(work)
-            known = {
-                "version": verdict.result.loaded.version,
-                "generated": first_rows(samples, len(job.prompts)),
-                "answers": verdict.result.answers or [],
-            }
-            (work / "out" / FILE).write_text(json.dumps(known), encoding="utf-8")
-            shutil.copy(work / "reproduce.sh", work / "out" / "reproduce.sh")
-            shutil.rmtree(place, ignore_errors=True)
-            (work / "out").rename(place)
+        task = Task(
+            engine=self._engine.name, module=f"{self._engine.folder.name}.bench", job=job, directory=work,
+            out=work / "out", model=model.path, artefact=None, wall_s=self._wall_s,
+            environment=thread_environment(self._threads),
+        )  # fmt: skip
+        context = Yardstick(ParameterCounts.of(model.path), model.config)
+        verdict = judge_launch(self._sandbox.run(self._prepared, task), work, job, context)
+        if verdict.outcome != "ok":
+            raise CellError(verdict.outcome, f"the float32 reference failed: {verdict.reason}")
+        wanted = len(job.score) + len(job.prompts)
+        scores = verdict.result.scores or []
+        if None in scores or len(scores) != wanted:
+            raise CellError("invalid_output", "the reference engine gave no log-probabilities")
+        samples = read_samples(work)
+        known = {
+            "version": verdict.result.loaded.version,
+            "generated": first_rows(samples, len(job.prompts)),
+            "answers": verdict.result.answers or [],
+        }
+        (work / "out" / FILE).write_text(json.dumps(known), encoding="utf-8")
+        shutil.copy(work / "reproduce.sh", work / "out" / "reproduce.sh")
         self._progress.say(f"  reference computed in {duration(time.monotonic() - started)}")
+        return work / "out"

@@ -174,9 +174,10 @@ class _Checks:
         with scratch() as folder:
             sequence = {"score": [prompt + generated]}
             made = self._launch(variant, 1, [[prompt]], sequence, directory=folder)
-            if made.result.scores[0] is None:
+            [score] = made.result.scores or [None]
+            if score is None:
                 return Finding(name, False if self._engine.capabilities["logprobs"] else None, "the engine gives none")
-            values = np.load(folder / "out" / made.result.scores[0].file)
+            values = np.load(folder / "out" / score.file)
         worst = float(np.abs(np.logaddexp.reduce(values, axis=1)).max())
         if worst > NORMALISED:
             return Finding(name, False, f"a row's probabilities sum to exp({worst:.3g}), not to 1")
