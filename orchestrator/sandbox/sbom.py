@@ -57,7 +57,9 @@ def _ask(sandbox: Sandbox, engine: Engine, prepared: Any, work: Path) -> Path:
     ended = sandbox.run(prepared, task)
     try:
         told = parse(read_text(work / "out" / "packages.json", LIMIT))
-        packages = {kind: [_package(each) for each in told[kind]] for kind in ECOSYSTEMS if kind in told}
+        packages: dict[str, Any] = {
+            kind: [_package(each) for each in told[kind]] for kind in ECOSYSTEMS if kind in told
+        }
         packages |= {"python": str(told["python"]), "distribution": str(told["distribution"])}
     except (Unreadable, OSError, ValueError, KeyError, TypeError) as error:
         raise CellError("harness_error", f"{error} (exit code {ended.exit_code})") from error
