@@ -177,7 +177,7 @@ class Outcome(str, Enum):
         return self.is_loss or self in (Outcome.UNSUPPORTED, Outcome.DISK_FULL)
 
 
-OUTCOMES: dict[str, Outcome] = {outcome.value: outcome for outcome in Outcome}
+OUTCOMES = tuple(outcome.value for outcome in Outcome)
 
 
 def exit_code(words: Iterable[str]) -> int:

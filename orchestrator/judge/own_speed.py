@@ -1,11 +1,16 @@
-"""The speed that an engine's own benchmark reports."""
+"""The speed that an engine's own benchmark reports, and what it says of ours."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from orchestrator.base import stats
 from orchestrator.base.reading import Unreadable, is_number, parse, read_text
+from orchestrator.base.stats import Summary
+from orchestrator.judge.gates import delays
 from orchestrator.judge.verdict import RESULT_LIMIT
 from orchestrator.sandbox.task import Ended, tail
 
@@ -24,3 +29,46 @@ def own_benchmark(ended: Ended, directory: Path) -> dict[str, Any]:
     except (OSError, Unreadable, ValueError, KeyError, TypeError) as error:
         return {**unknown, "reason": f"own_benchmark.json is not valid: {error}"}
     return {**speeds, "reason": None}
+
+
+@dataclass(frozen=True)
+class SpeedPair:
+    """One launch's median speeds and those of the engine's own benchmark right after it, in tokens/s.
+
+    `weight_bytes` is what the launch loaded; `reason` says why the engine's own speeds are unknown.
+    """
+
+    decode_tps: float | None
+    prefill_tps: float | None
+    own_decode_tps: float | None
+    own_prefill_tps: float | None
+    weight_bytes: int
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class OwnComparison:
+    """Our speeds over those of the engine's own benchmark, launch by launch, and the gate's word on them."""
+
+    decode: Summary | None
+    prefill: Summary | None
+    verdict: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As summary.json holds it."""
+        ratios = {"decode": self.decode, "prefill": self.prefill}
+        return {**{name: ratio and ratio.as_json() for name, ratio in ratios.items()}, "verdict": self.verdict}
+
+
+def compare_with_own(pairs: list[SpeedPair]) -> OwnComparison | None:
+    """What the engine's own benchmark says of a cell's launches at batch size 1; None where it was never run."""
+    if not pairs:
+        return None
+    usable = [pair for pair in pairs if pair.own_decode_tps and pair.decode_tps]
+    if not usable:
+        return OwnComparison(None, None, f"not checked: {pairs[0].reason}")
+    decode = [pair.decode_tps / pair.own_decode_tps for pair in usable]
+    prefill = [pair.prefill_tps / pair.own_prefill_tps for pair in usable]
+    step_s = 1 / median(pair.decode_tps for pair in usable)  # batch size 1: a token is a step
+    verdict = delays.own_benchmark(decode, usable[0].weight_bytes, step_s)
+    return OwnComparison(stats.summary(decode, decode), stats.summary(prefill, prefill), verdict)

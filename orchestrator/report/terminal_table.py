@@ -11,7 +11,8 @@ from orchestrator.base import escape
 from orchestrator.base.flags import known_flags
 from orchestrator.base.outcomes import Outcome
 from orchestrator.base.terminal import console, text
-from orchestrator.report import formatting
+from orchestrator.report.formatting import cell
+from orchestrator.results.metrics.registry import on_terminal
 from orchestrator.results.row import by_workload, contender, telling, workload_title
 
 
@@ -38,15 +39,12 @@ def _speeds(rows: list[dict[str, Any]]) -> Table:
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for head, width in (("engine", 22), ("precision", 9), ("variant", 16)):
         shown.add_column(head, max_width=width, overflow="fold")
-    for head in ("decode tok/s", "TTFT ms", "weights MiB", "peak MiB"):
-        shown.add_column(head, justify="right", overflow="fold")
+    metrics = on_terminal()
+    for metric in metrics:
+        shown.add_column(f"{metric.short}\n{metric.display}", justify="right", overflow="fold")
     keys = telling(rows)
     for row in rows:
         style = {"ok": "", "unsupported": "bright_black"}.get(row["outcome"], "red")
-        cells = [
-            contender(row, keys), row["precision"], row["variant"], formatting.speed(row),
-            formatting.milliseconds(row["ttft_s"]), formatting.number(row["weights_mib"]),
-            formatting.number(row["peak_host_mib"]),
-        ]  # fmt: skip
-        shown.add_row(*(text(cell, style) for cell in cells))
+        cells = [contender(row, keys), row["precision"], row["variant"], *(cell(metric, row) for metric in metrics)]
+        shown.add_row(*(text(each, style) for each in cells))
     return shown

@@ -9,16 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.results import journal
-from orchestrator.results import store
-from orchestrator.results.store import Part
 from orchestrator.base.errors import UserError
+from orchestrator.base.escape import one_line
 from orchestrator.base.outcomes import OUTCOMES
 from orchestrator.judge.samples import BadSamples
 from orchestrator.judge.speed import SPEEDS
-from orchestrator.results.summary import SCHEMA, SUMMARY
-from orchestrator.results.summary import summarise
-from orchestrator.base.escape import one_line
+from orchestrator.results import journal, store
+from orchestrator.results.store import Part
+from orchestrator.results.summary import SCHEMA, SUMMARY, summarise
 
 NEEDED = {  # of a row, for any command that reads it
     "engine", "title", "engine_version", "variant", "precision", "model", "device", "machine", "isolation",
@@ -64,7 +62,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _is_row(row: Any) -> bool:
-    return isinstance(row, dict) and row.keys() >= NEEDED and row["outcome"] in list(OUTCOMES)
+    return isinstance(row, dict) and row.keys() >= NEEDED and row["outcome"] in OUTCOMES
 
 
 def merge_results(paths: list[Path], say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:

@@ -13,12 +13,10 @@ from orchestrator.base import stats
 from orchestrator.base.errors import UserError, unknown
 from orchestrator.base.escape import first_line
 from orchestrator.base.flags import Flag
-from orchestrator.results.metrics import METRICS, Bound, Metric, as_json, launches
+from orchestrator.results.metrics.metric import Bound, Metric
+from orchestrator.results.metrics.registry import METRICS, asked_for, launches, objectives
 from orchestrator.results.row import Row, by_workload, notes, row_identity, row_names, workload_title
 
-OBJECTIVES = {  # what --objective may say, and the quantity it stands for
-    "decode_tps": "decode_tps", "throughput": "e2e_tps", "memory": "memory", "energy": "energy", "quality": "kl",
-}  # fmt: skip
 TRADED = ("kl", "memory", "decode_tps")  # quality, memory, speed: what is given up for the objective
 SPEEDS = ("decode_tps", "e2e_tps")  # one speed is one axis
 
@@ -67,10 +65,10 @@ def choose(
             + ", ".join(f"{key} {' or '.join(names)}" for key, names in filters.items())
             + ": ask for less with --device, --precision or --engines"
         )
-    quantity = METRICS[OBJECTIVES[objective]]
+    quantity = objectives()[objective]
     return {
         "schema": 1,
-        "objective": {"name": objective, **as_json(quantity)},
+        "objective": {"name": objective, **quantity.as_json()},
         "constraints": [each.described() for each in constraints],
         "filters": {key: list(names) for key, names in filters.items()},
         "answers": [_answer(group, quantity, constraints, filters) for group in kept.values()],
@@ -154,8 +152,8 @@ def _answer(every: list[Row], objective: Metric, constraints: list[Constraint], 
 
 
 def _values(row: Row) -> dict[str, dict[str, Any]]:
-    """Every quantity of a row in its canonical unit; unknown is null, with the reason."""
-    found = {key: quantity.read(row) for key, quantity in METRICS.items()}
+    """Every metric that a question can name, in its canonical unit; unknown is null, with the reason."""
+    found = {metric.key: metric.read(row) for metric in asked_for()}
     return {
         key: {"value": each.value, "low": each.low, "high": each.high, "why_unknown": each.why}
         for key, each in found.items()
@@ -255,13 +253,10 @@ def _not_apart(pick: Row, row: Row, objective: Metric) -> str | None:
         own, other = launches(pick, objective), launches(row, objective)
         blocks = sorted(own.keys() & other.keys())
         if len(blocks) >= stats.MIN_LAUNCHES:
-            verdict = stats.paired([own[b] for b in blocks], [other[b] for b in blocks])
-            if verdict["verdict"] == ("faster" if objective.more_is_better else "slower"):
+            found = stats.paired([own[b] for b in blocks], [other[b] for b in blocks])
+            if found.verdict == ("faster" if objective.more_is_better else "slower"):
                 return None
-            return (
-                f"{verdict['verdict']}: {verdict['ratio']:.3f} times its value "
-                f"[{verdict['low']:.3f}, {verdict['high']:.3f}], block by block"
-            )
+            return f"{found.verdict}: {found.ratio:.3f} times its value {found.bounds}, block by block"
     if ours.low is None or theirs.low is None:
         fewest = min(pick["launches"], row["launches"])
         if fewest < stats.MIN_LAUNCHES:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from statistics import median
-
-from orchestrator.base.stats import order_statistic_interval
+from orchestrator.base.stats import paired
 
 WITHIN = 0.01  # of the dummy's delays
 OWN_LARGE, OWN_SMALL = 0.02, 0.05  # of the engine's own benchmark, for artefacts of LARGE bytes and below
@@ -27,15 +25,13 @@ def own_benchmark(ratios: list[float], artefact_bytes: int, step_s: float) -> st
     """
     if not ratios:
         return "not checked: the engine's own benchmark was not run"
-    middle, interval = median(ratios), order_statistic_interval(ratios)
+    found = paired(ratios, [1.0] * len(ratios))
+    middle = found.ratio
     if step_s < SHORT_STEP_S:
         return f"not checked: {middle:.3f} of the engine's own benchmark; steps of {1000 * step_s:.2g} ms are too short"
     tolerance = OWN_LARGE if artefact_bytes >= LARGE else OWN_SMALL
     if abs(middle - 1) <= tolerance:
         return "pass"
-    if interval is not None and (interval[1] < 1 - tolerance or interval[0] > 1 + tolerance):
-        return (
-            f"fail: {middle:.3f} [{interval[0]:.3f}, {interval[1]:.3f}] of the engine's own benchmark, "
-            f"{100 * tolerance:.0f} % are allowed"
-        )
+    if found.low is not None and (found.high < 1 - tolerance or found.low > 1 + tolerance):
+        return f"fail: {found} of the engine's own benchmark, {100 * tolerance:.0f} % are allowed"
     return f"not checked: {middle:.3f} of the engine's own benchmark, not enough launches to tell"
