@@ -1,4 +1,4 @@
-"""GPTQModel's AWQ: all but the name of the method is as in bench_autogptq.
+"""GPTQModel's AWQ: the same as bench_autogptq but for the name of the method.
 
 settings: group_size (see convert.py), backend (GPTQModel's name of the kernel, by device), compute.
 """

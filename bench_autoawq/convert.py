@@ -10,12 +10,12 @@ from pathlib import Path
 from bench_autogptq.quantise import quantise
 from common.convert.artefact import main
 
-SAMPLES, LENGTH = 16, 128  # few: AWQ tries 20 scales for every layer; 160m took 7 minutes on two busy cores
+SAMPLES, LENGTH = 16, 128  # few: AWQ tries 20 scales per layer; 160 M parameters took 7 minutes on two busy cores
 
 
 def convert(checkpoint: Path, out: Path, job: dict) -> None:
-    how = {"bits": 4, "group_size": job["settings"]["group_size"], "sym": False}
-    quantise(checkpoint, out, job, SAMPLES, LENGTH, method="awq", format="gemm", **how)
+    config = {"bits": 4, "group_size": job["settings"]["group_size"], "sym": False}
+    quantise(checkpoint, out, job, SAMPLES, LENGTH, method="awq", format="gemm", **config)
 
 
 if __name__ == "__main__":

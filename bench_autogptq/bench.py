@@ -44,7 +44,7 @@ class GPTQModelEngine(TransformersEngine):
         self.model.eval().requires_grad_(False)
         torch.set_num_threads(job["threads"])  # after loading, which sets a count of its own
         self.warm(job["shape"]["batch_size"])
-        return read_back(self, kernels)
+        return read_back(self, self.method, kernels)
 
 
 if __name__ == "__main__":

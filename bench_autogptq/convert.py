@@ -10,12 +10,12 @@ from pathlib import Path
 from bench_autogptq.quantise import quantise
 from common.convert.artefact import main
 
-SAMPLES, LENGTH = 64, 256  # tokens: 16,384, more than the inputs of the widest layer of most models
+SAMPLES, LENGTH = 64, 256  # 16,384 tokens: more than most models' widest layer has inputs
 
 
 def convert(checkpoint: Path, out: Path, job: dict) -> None:
-    how = {name: job["settings"][name] for name in ("bits", "group_size")}
-    quantise(checkpoint, out, job, SAMPLES, LENGTH, method="gptq", format="gptq", sym=True, desc_act=False, **how)
+    config = {name: job["settings"][name] for name in ("bits", "group_size")}
+    quantise(checkpoint, out, job, SAMPLES, LENGTH, method="gptq", format="gptq", sym=True, desc_act=False, **config)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import gptqmodel
 import torch
 from gptqmodel.nn_modules.qlinear import BaseQuantLinear
 
 from common.engine import Loaded, dtype_name
+from common.transformers_model import TransformersEngine
 
 
-def read_back(engine, kernels):
-    """Loaded of a warmed engine; `kernels` are the names of the compiled extensions."""
+def read_back(engine: TransformersEngine, method: str, kernels: list[str]) -> Loaded:
+    """Loaded of a warmed engine; `method` is what GPTQModel calls the quantisation, `kernels` are its extensions."""
     quantised = Counter(describe(layer) for layer in engine.model.modules() if isinstance(layer, BaseQuantLinear))
     plain = sum(type(layer) is torch.nn.Linear for layer in engine.model.modules())
     held = engine.held(weight_tensors(engine.model), quantised | Counter(plain=plain))
@@ -20,12 +22,12 @@ def read_back(engine, kernels):
     return Loaded(
         version=gptqmodel.__version__,
         dtype=dtype_name(engine.model.dtype),
-        quantization="; ".join(f"{engine.method} {name}" for name in sorted(quantised)) or None,
+        quantization="; ".join(f"{method} {name}" for name in sorted(quantised)) or None,
         **held,
     )
 
 
-def describe(layer):
+def describe(layer: BaseQuantLinear) -> str:
     """A quantised layer's kernel and format."""
     # gptq_torch_int8 drops the groups when it packs the weights.
     rounded = getattr(layer, "int8_module", None) is not None
@@ -33,7 +35,7 @@ def describe(layer):
     return f"{type(layer).__name__}, {layer.bits} bits, {groups}"
 
 
-def weight_tensors(model):
+def weight_tensors(model: torch.nn.Module) -> Iterator[torch.Tensor]:
     """Every tensor that holds weights: packed ones with scales, zero points and group indices, tied ones once."""
     seen = set()
     for module in model.modules():

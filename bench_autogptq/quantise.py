@@ -1,4 +1,4 @@
-"""HF checkpoint → a checkpoint that GPTQModel has quantised with calibration text, by whatever method is asked."""
+"""HF checkpoint → a checkpoint that GPTQModel quantised with calibration text, by the requested method."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# By default half the CPUs; with one its model loader fails: "requests 2 workers but parent 'cpu' only has 1".
+# Half the CPUs by default; with one its model loader fails: "requests 2 workers but parent 'cpu' only has 1".
 os.environ["GPTQMODEL_CPU_WORKERS"] = str(max(2, int(os.environ.get("OMP_NUM_THREADS", "2"))))
 
 from common.convert.calibration_text import samples
@@ -19,7 +19,7 @@ from common.convert.tokenizer import with_tokenizer
 def quantise(
     checkpoint: Path, out: Path, job: dict, count: int, length: int, method: str, format: str, **config
 ) -> None:
-    """Fill `out`; calibrated on `count` samples of `length` tokens, and calibration.json says of what.
+    """Fill `out`, calibrated on `count` samples of `length` tokens, with a record of them in calibration.json.
 
     `method` and `format` as GPTQModel names them; `config`: the rest of its QuantizeConfig. On a GPU if there is one.
     """
@@ -35,10 +35,10 @@ def quantise(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows, source = samples(checkpoint, count, length)
     out = out.resolve()
-    # It refuses a model without tokenizer, and writes a log into ./logs, which a read-only root refuses.
+    # GPTQModel rejects a model without tokenizer, and writes a log into ./logs, which a read-only root does not allow.
     with with_tokenizer(checkpoint.resolve()) as complete, contextlib.chdir(tempfile.gettempdir()):
-        how = QuantizeConfig(quant_method=METHOD(method), format=FORMAT(format), offload_to_disk=False, **config)
-        model = GPTQModel.load(str(complete), how, device=device, trust_remote_code=False)
+        scheme = QuantizeConfig(quant_method=METHOD(method), format=FORMAT(format), offload_to_disk=False, **config)
+        model = GPTQModel.load(str(complete), scheme, device=device, trust_remote_code=False)
         log = model.quantize([{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows], batch_size=1)
         model.save(str(out))
     record = {

@@ -11,7 +11,7 @@ from common.tools.sizes import cached_tokens, kv_token_bytes
 FLOATS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
-def read_back(facts, job):
+def read_back(facts: dict, job: dict) -> Loaded:
     """Loaded from the program's first answer: version, weights {dtype: [bytes, tensors]}, threads {pool: count}."""
     held = {dtype: size for dtype, (size, _) in facts["weights"].items()}
     blocks = sorted(set(held) - set(FLOATS))

@@ -11,13 +11,13 @@ from common.engine import Unsupported
 
 
 class Numbers:
-    """In place of a tokenizer: every token is its id in decimal.
+    """Stands in for a tokenizer: every token is its id in decimal.
 
-    CTranslate2 generates from token strings, the suite feeds ids, and a synthetic model has no tokenizer. The strings
-    of a real one do not always lead back: ids without a token shift all that follow, and two ids may share a string.
+    CTranslate2 generates from token strings, the suite feeds ids, and a synthetic model has no tokenizer. A real one's
+    strings cannot always be mapped back: ids without a token shift all later ones, and two ids may share a string.
     """
 
-    bos_token = eos_token = unk_token = "0"  # some token of the model; none of the three is used
+    bos_token = eos_token = unk_token = "0"  # any token of the model: none of the three is used
 
     def __init__(self, size: int):
         self.size = size
@@ -27,7 +27,7 @@ class Numbers:
 
 
 def convert(checkpoint: Path, out: Path, job: dict) -> None:
-    from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - torch: seconds for --smoke
+    from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - torch takes seconds to import
     from ctranslate2.converters.transformers import _MODEL_LOADERS  # noqa: PLC0415
     from transformers import AutoConfig  # noqa: PLC0415
 
@@ -38,7 +38,7 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
     kind = type(AutoConfig.from_pretrained(checkpoint)).__name__
     if kind not in _MODEL_LOADERS:
         raise Unsupported(f"CTranslate2's converter does not know the architecture of {kind}")
-    # force: `out` is there already, and empty.
+    # force: `out` exists already, and is empty.
     Converter(str(checkpoint)).convert(str(out), quantization=job["scheme"], force=True)
 
 

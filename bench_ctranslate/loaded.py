@@ -18,7 +18,7 @@ DTYPES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")  # in the 
 VERSION = 6  # of model.bin
 
 
-def read_back(generator, artefact, threads):
+def read_back(generator: ctranslate2.Generator, artefact: str, threads: int | None) -> Loaded:
     """Loaded of a Generator. Raises ValueError where the engine converted the weights while it loaded them."""
     held, compute_type = stored_bytes(Path(artefact, "model.bin")), generator.compute_type
     [(weights, _)] = held.most_common(1)
@@ -36,13 +36,13 @@ def read_back(generator, artefact, threads):
     )
 
 
-def omp_threads():
+def omp_threads() -> int | None:
     """OpenMP's thread count for the calling thread, None where the package brings no OpenMP library."""
     libraries = sorted(PACKAGES.glob("ctranslate2.libs/libgomp*"))
     return ctypes.CDLL(str(libraries[0])).omp_get_max_threads() if libraries else None
 
 
-def stored_bytes(path):
+def stored_bytes(path: Path) -> Counter[str]:
     """Bytes of the variables of a model.bin by dtype (ModelSpec._serialize in ctranslate2/specs)."""
     held = Counter()
     with path.open("rb") as file:

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Compile ExLlamaV2's CUDA extension once and install it as the module that the package looks for. Its wheel holds only the
-# sources, and compiles them at the first import: in every launch anew, since a launch's root is read-only.
+# Compile ExLlamaV2's CUDA extension once and install it as the module that the package imports. Its wheel holds only the
+# sources and compiles them at the first import, which would be in every launch: a launch's root is read-only.
 #
 #   build.sh DEVICE       only cuda; called by docker/install.sh, which sets VIRTUAL_ENV and PATH
 #
-# CUDA_ARCHITECTURES overrides the GPU generations compiled for, MAX_JOBS the number of compilers at a time.
+# CUDA_ARCHITECTURES overrides the GPU generations that are compiled for, MAX_JOBS the number of parallel compilers.
 set -eu
 [ "$1" = cuda ] || { echo "build.sh: ExLlamaV2 has only CUDA kernels, and none for '$1'" >&2; exit 1; }
 command -v nvcc >/dev/null || { echo "build.sh: nvcc of the CUDA toolkit 13.0 is missing from PATH" >&2; exit 1; }

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
+from exllamav2 import ExLlamaV2, ExLlamaV2Cache, ExLlamaV2Config
 from exllamav2.attn import has_flash_attn, has_xformers
 from exllamav2.version import __version__
 
 from common.engine import Loaded, dtype_name
 
+if TYPE_CHECKING:
+    from exllamav2.module import ExLlamaV2Module
 
-def read_back(model, cache, config):
+
+def read_back(model: ExLlamaV2, cache: ExLlamaV2Cache, config: ExLlamaV2Config) -> Loaded:
     """Loaded of a model and its cache, from their tensors."""
     tensors = [tensor for module in model.modules_dict.values() for tensor in stored(module)]
     quantised = [module for module in model.modules_dict.values() if getattr(module, "q_tensors", None)]
@@ -33,14 +39,14 @@ def read_back(model, cache, config):
     )
 
 
-def attention(config):
+def attention(config: ExLlamaV2Config) -> str:
     """The library whose attention kernel ExLlamaV2 takes."""
     if has_flash_attn and not config.no_flash_attn:
         return "flash-attn"
     return "xformers" if has_xformers and not config.no_xformers else "PyTorch"
 
 
-def stored(module):
+def stored(module: ExLlamaV2Module) -> list[torch.Tensor]:
     """The tensors of one module: packed weights with scales and order, or a plain matrix, norm or embedding."""
     if packed := getattr(module, "q_tensors", None):
         return list(packed.values())

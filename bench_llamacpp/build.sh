@@ -1,11 +1,11 @@
 #!/bin/sh
-# Compile llama.cpp once and install it into $VIRTUAL_ENV: lib/llama.cpp/libllama.so and, linked against that same library,
-# bin/llama-bench and llama-quantize; the Python bindings, which use it too and are not compiled a second time; and the
-# converter, in share/llama.cpp.
+# Compile llama.cpp once and install it into $VIRTUAL_ENV: lib/llama.cpp/libllama.so; bin/llama-bench and llama-quantize,
+# linked against that library; the Python bindings, which use it too and are not compiled again; and the converter, in
+# share/llama.cpp.
 #
 #   build.sh DEVICE       cpu | cuda | rocm | metal; called by docker/install.sh, which sets VIRTUAL_ENV and PATH
 #
-# CUDA_ARCHITECTURES and HIP_ARCHITECTURES override the GPU generations compiled for.
+# CUDA_ARCHITECTURES and HIP_ARCHITECTURES override the GPU generations that are compiled for.
 set -eu
 device=$1
 : "${VIRTUAL_ENV:?build.sh installs into a virtual environment: run docker/install.sh bench_llamacpp $device DIRECTORY}"
@@ -16,8 +16,8 @@ command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/d
 }
 case $device in
     cpu) set -- -DGGML_METAL=OFF ;;
-    # The GPU is unknown when the image is built. Real code for every generation since Ampere, because code that is
-    # compiled on first use would be compiled again in every launch; PTX for Turing.
+    # The GPU is unknown when the image is built. Machine code for every generation since Ampere, because PTX would be
+    # compiled again in every launch; PTX for Turing.
     # The driver's libcuda.so.1 comes with the device, so the programs are linked without it.
     cuda)
         set -- -DGGML_CUDA=ON -DCMAKE_EXE_LINKER_FLAGS=-Wl,--allow-shlib-undefined \
@@ -45,9 +45,9 @@ package=$work/llama_cpp_python-0.3.36
 source=$package/vendor/llama.cpp
 commit=$(cut -c1-9 "$package/.git/modules/vendor/llama.cpp/HEAD")
 
-# The tiles of CPUs with AMX are configured from a structure of which GCC 12's _tile_loadconfig is said to read the first
-# eight bytes only: the compiler drops the other stores, the next tile instruction is illegal, and q8_0, q4_0 and q4_k_m die
-# with SIGILL (https://github.com/ggml-org/llama.cpp/pull/26954, open). The empty asm reads all of it.
+# On CPUs with AMX, tiles are configured from a structure. GCC 12 declares that its _tile_loadconfig reads only the first
+# eight bytes, so it drops the other stores, the next tile instruction is illegal, and q8_0, q4_0 and q4_k_m die with SIGILL
+# (https://github.com/ggml-org/llama.cpp/pull/26954, open). The empty asm statement reads all of it.
 python - "$source/ggml/src/ggml-cpu/amx/mmq.cpp" <<'PYTHON'
 import pathlib
 import sys
@@ -55,12 +55,12 @@ import sys
 path = pathlib.Path(sys.argv[1])
 text, load = path.read_text(), "    _tile_loadconfig(&tc);\n"
 if text.count(load) != 1:
-    sys.exit(f"build.sh: {path.name} has changed: look whether its _tile_loadconfig still needs the line added here")
+    sys.exit(f"build.sh: {path.name} has changed: check whether its _tile_loadconfig still needs the line added here")
 path.write_text(text.replace(load, '    asm volatile("" : : "r"(&tc) : "memory");\n' + load))
 PYTHON
 
-# What no figure depends on - arguments, chat templates - does without the passes of -O2 and -O3. ggml and libllama keep the
-# release build's flags.
+# Argument parsing and chat templates affect no measurement, so they are compiled with -O1 to save build time. ggml and
+# libllama keep the release build's flags.
 cat > "$work/lightly.cmake" <<'CMAKE'
 function(compile_lightly)
   target_compile_options(llama-common PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O1>)
@@ -68,7 +68,7 @@ endfunction()
 cmake_language(DEFER DIRECTORY ${CMAKE_SOURCE_DIR} CALL compile_lightly)
 CMAKE
 
-# GIT_EXE=OFF: or ggml would name the commit of whatever repository lies around it.
+# GIT_EXE=OFF: otherwise ggml reports the commit of whatever repository surrounds it.
 cmake -S "$source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=ON "$@" \
     "-DCMAKE_PROJECT_TOP_LEVEL_INCLUDES=$work/lightly.cmake" \
     -DLLAMA_BUILD_COMMIT="$commit" -DGIT_EXE=OFF \

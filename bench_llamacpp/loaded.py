@@ -34,15 +34,15 @@ class Log:
         self._lines.append(line)
         sys.stderr.write(line)
 
-    def text(self):
+    def text(self) -> str:
         return "".join(self._lines)
 
-    def tail(self, count):
+    def tail(self, count: int) -> str:
         """The last `count` lines."""
         return "".join(self._lines[-count:])
 
 
-def read_back(model, context, log, device):
+def read_back(model, context, log: Log, device: str) -> Loaded:
     """Loaded of a model and its context on a device kind. Raises RuntimeError where a layer is not on that device."""
     text, on_cpu = log.text(), device == "cpu"
     types = {name: int(count) for name, count in re.findall(r"- type +(\w+): +(\d+) tensors", text)}
@@ -72,7 +72,7 @@ def read_back(model, context, log, device):
     )
 
 
-def commit():
+def commit() -> str:
     """llama.cpp's commit, as compiled into the library."""
     function = llama.llama_cpp._lib.ggml_commit
     function.restype = ctypes.c_char_p

@@ -18,7 +18,9 @@ ROTARY = ("cos_cache", "sin_cache")  # sized for the model's longest context: ha
 FOLDED = ("Transpose", "Reshape")  # of a stored tied matrix: the session computes them once, and keeps both
 
 
-def read_back(model, artefact, generator, shape, threads):
+def read_back(
+    model: og.Model, artefact: str, generator: og.Generator, shape: dict[str, int], threads: int | None
+) -> Loaded:
     """Loaded of a model; `generator` has read one token per row of the batch, and so shows the KV cache."""
     decoder = json.loads(Path(artefact, "genai_config.json").read_text(encoding="utf-8"))["model"]["decoder"]
     graph = onnx.load(str(Path(artefact, decoder["filename"])), load_external_data=False).graph
@@ -47,7 +49,7 @@ def read_back(model, artefact, generator, shape, threads):
     )
 
 
-def weight_bytes(graph):
+def weight_bytes(graph: onnx.GraphProto) -> tuple[Counter[str], list[str]]:
     """(bytes by type of all weights that the session holds, names of those that it holds twice)."""
     stored = {}
     for tensor in graph.initializer:
@@ -62,7 +64,7 @@ def weight_bytes(graph):
     return held, copied
 
 
-def describe(node):
+def describe(node: onnx.NodeProto) -> str:
     """MatMul, or MatMulNBits with its format."""
     values = {attribute.name: attribute.i for attribute in node.attribute}
     if "bits" not in values:

@@ -1,6 +1,6 @@
-"""HF checkpoint → TensorRT-LLM checkpoint → two engines for the GPU that runs this: `engine`, and `scoring`.
+"""HF checkpoint → TensorRT-LLM checkpoint → two engines for the GPU that runs this: `engine` and `scoring`.
 
-`engine` is measured. `scoring` returns the logits of every prompt token, which would slow the measured one's prefill.
+`engine` is measured. `scoring` returns the logits of every prompt token, which would slow down the measured prefill.
 settings: quantize (a QuantAlgo of TensorRT-LLM), compute (dtype of all that is not quantised; default: the precision).
 """
 
@@ -18,7 +18,7 @@ from common.convert.calibration_text import text
 from common.convert.tokenizer import require_text
 from common.engine import Unsupported
 
-LONGEST = 8192  # tokens of a sequence; stock is the model's own limit, which can be a hundred thousand
+LONGEST = 8192  # tokens of a sequence; the default is the model's own limit, which can be a hundred thousand
 ROWS, ROW_CHARACTERS = 512, 2000  # of the calibration text; 512 rows are TensorRT-LLM's default
 
 
@@ -39,7 +39,7 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
     except NotImplementedError as error:
         raise Unsupported(f"TensorRT-LLM has no engine for this architecture: {error}") from error
     shared = {"dtype": dtype, "mapping": Mapping(), "quant_config": quantization, "trust_remote_code": False}
-    if quantization._requires_calibration:  # the test that TensorRT-LLM's own loader makes
+    if quantization._requires_calibration:  # as TensorRT-LLM's own loader decides
         require_text(checkpoint, algorithm)
         with tempfile.TemporaryDirectory() as text:
             write_text(Path(text))
@@ -49,7 +49,7 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
 
     config = json.loads((out / "config.json").read_text(encoding="utf-8"))
     longest = min(LONGEST, config.get("max_position_embeddings") or LONGEST)
-    # max_input_len: its default, 1024, would refuse longer prompts.
+    # max_input_len: its default, 1024, would reject longer prompts.
     limits = {"max_input_len": longest, "max_seq_len": longest, "max_num_tokens": LONGEST}
     for name, more in (("engine", {}), ("scoring", {"max_batch_size": 1, "gather_context_logits": True})):
         (out / name).mkdir()

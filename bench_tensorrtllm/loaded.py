@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import tensorrt
 import tensorrt_llm
@@ -13,7 +14,7 @@ from common.engine import Loaded
 from common.tools.sizes import cached_tokens, kv_token_bytes
 
 
-def check_built_here(artefact):
+def check_built_here(artefact: Path) -> None:
     """Raises RuntimeError where convert.py built the engine on another GPU or with another TensorRT."""
     built = read_json(artefact, "built_for.json")
     here = {"gpu": torch.cuda.get_device_name(), "tensorrt": tensorrt.__version__}
@@ -21,7 +22,7 @@ def check_built_here(artefact):
         raise RuntimeError(f"this engine was built for {built}, and this is {here}: delete the artefact")
 
 
-def read_back(artefact, shape):
+def read_back(artefact: Path, shape: dict[str, int]) -> Loaded:
     """Loaded of the measured engine. Raises RuntimeError where its plan is too small to hold the weights."""
     config = read_json(artefact, "engine/config.json")
     model = config["pretrained_config"]
@@ -46,5 +47,5 @@ def read_back(artefact, shape):
     )
 
 
-def read_json(artefact, name):
+def read_json(artefact: Path, name: str) -> dict:
     return json.loads((artefact / name).read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 """HF checkpoint → compressed-tensors checkpoint: W8A8, float8 or W4A16, rounded to nearest, without calibration data.
 
-With the package by which vLLM itself reads the format, and the presets of that package.
+With the presets of the package by which vLLM itself reads the format.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
     compute = getattr(torch, job["settings"]["compute"])
     preset, form = PRESETS[job["scheme"]]
     scheme = preset_name_to_scheme(preset, ["Linear"])
-    # Without its format's name the checkpoint says "fakequant", which vLLM does not read as quantised.
+    # Without a format's name the checkpoint says "fakequant", which vLLM does not treat as quantised.
     config = QuantizationConfig(config_groups={"group_0": scheme}, ignore=["lm_head"], format=form)
     model = AutoModelForCausalLM.from_pretrained(
         checkpoint, dtype=torch.float32, local_files_only=True, use_safetensors=True, trust_remote_code=False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import torch
 import vllm
@@ -11,8 +12,13 @@ import vllm
 from common.engine import Loaded, dtype_name
 from common.tools.sizes import cached_tokens
 
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+    from vllm.v1.engine.llm_engine import LLMEngine
+    from vllm.v1.worker.worker_base import WorkerBase
 
-def read_back(engine, config, job):
+
+def read_back(engine: LLMEngine, config: VllmConfig, job: dict) -> Loaded:
     """Loaded of an LLMEngine, over all its workers."""
     workers = engine.collective_rpc(inspect)  # one per GPU of a tensor-parallel group
     first, compilation, cache = workers[0], config.compilation_config, config.cache_config
@@ -41,7 +47,7 @@ def read_back(engine, config, job):
     )
 
 
-def inspect(worker):
+def inspect(worker: WorkerBase) -> dict:
     """What one worker holds. On a CPU vLLM hands most matrices to oneDNN, packed, and empties the parameter."""
     runner = worker.model_runner
     layers, schemes, packed, copies = Counter(), set(), 0, 0
@@ -79,7 +85,7 @@ def inspect(worker):
     }
 
 
-def _bytes(value, itemsize):
+def _bytes(value: object, itemsize: int) -> int:
     """Bytes of a tensor or of a matrix that oneDNN holds; 0 of anything else."""
     if isinstance(value, torch.Tensor):
         return value.nbytes

@@ -49,24 +49,24 @@ def main(engine_class: type[Engine]) -> None:
         print(f"{engine_class.__name__}: imports work")
         sys.exit(0)
     faulthandler.enable()
-    # Registered first, so that it runs last: after the engine's and its libraries' own tidying at exit.
+    # Registered first, so that it runs last, after the exit handlers of the engine and its libraries.
     atexit.register(lambda: write_json_atomically(options.out / "processes_left.json", processes_left()))
     sys.exit(run(engine_class, json.loads(options.job.read_text(encoding="utf-8")), options.out))
 
 
 def run(engine_class: type[Engine], job: dict[str, Any], out: Path) -> int:
-    """Run `job` and write result.json into `out`, whatever happens. Returns the exit code."""
+    """Run `job` and write result.json into `out`, whatever happens. Returns the exit code, 0 or 1."""
     result: dict[str, Any] = {"schema": 1, "outcome": "harness_error", "reason": None, "environment": _environment()}
     limits = _Limits(job)
-    limits.take("before")
+    limits.probe("before")
     memory = MemoryProbe()
     samples = SampleLog(out / "samples.jsonl")
     try:
         engine, iterations = _measure(engine_class, job, result, samples)
-        memory.stop()  # before scoring, whose log-probabilities are larger than many a model
-        _examine(engine, iterations, job, out, result)
+        memory.stop()  # before scoring, whose log-probabilities are larger than many models
+        _score_and_ask(engine, iterations, job, out, result)
         _guard("engine_error", engine.close)
-        limits.take("after")
+        limits.probe("after")
         result["outcome"] = "ok"
     except Failed as failure:
         result["outcome"], result["reason"] = failure.outcome, str(failure)
@@ -75,11 +75,11 @@ def run(engine_class: type[Engine], job: dict[str, Any], out: Path) -> int:
     except OSError as error:
         result["outcome"] = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else result["outcome"]
         result["reason"] = _tail()
-    except Exception:  # not the engine's doing: it stays a harness_error, but never without a word
+    except Exception:  # not the engine's fault: the outcome stays harness_error, with a reason
         result["reason"] = _tail()
     samples.close()
     result["memory"] = memory.peak()
-    result["bandwidth"] = limits.taken
+    result["bandwidth"] = limits.readings
     write_json_atomically(out / "result.json", result)
     if result["outcome"] != "ok":
         print(f"{result['outcome']}: {result['reason']}", file=sys.stderr, flush=True)
@@ -89,12 +89,12 @@ def run(engine_class: type[Engine], job: dict[str, Any], out: Path) -> int:
 def _measure(
     engine_class: type[Engine], job: dict[str, Any], result: dict[str, Any], samples: SampleLog
 ) -> tuple[Engine, _Iterations]:
-    """Load, warm up, measure."""
+    """Load, warm up, measure. Fills `result` as it goes, so that a failure keeps what came before it."""
     started = time.monotonic()
     engine, loaded = _guard("load_failed", lambda: _load(engine_class, job))
     result["load_s"] = time.monotonic() - started
     gc.collect()
-    gc.freeze()  # a framework's hundred thousand objects need not be looked at before every iteration
+    gc.freeze()  # spares every later collection a framework's hundred thousand objects
     result["loaded"] = loaded
     result["streams"] = engine.streams
 
@@ -109,8 +109,10 @@ def _measure(
     return engine, iterations
 
 
-def _examine(engine: Engine, iterations: _Iterations, job: dict[str, Any], out: Path, result: dict[str, Any]) -> None:
-    """What is asked of one launch of a cell, after its speed is on disk: log-probabilities, answers to questions."""
+def _score_and_ask(
+    engine: Engine, iterations: _Iterations, job: dict[str, Any], out: Path, result: dict[str, Any]
+) -> None:
+    """Log-probabilities and answers to questions, in one launch of a cell and after its speed is on disk."""
     sequences = [*job.get("score", []), *iterations.sequences[: job.get("score_generated", 0)]]
     if sequences:
         seconds = job.get("score_s") or math.inf
@@ -124,22 +126,22 @@ class _Limits:
 
     def __init__(self, job: dict[str, Any]):
         self._seconds, self._kind, self._threads = job.get("probe_s"), job["device"]["kind"], job["threads"]
-        self.taken: dict[str, Any] = {}
+        self.readings: dict[str, Any] = {}
 
-    def take(self, when: str) -> None:
+    def probe(self, when: str) -> None:
         if self._seconds:
-            self.taken[when] = bandwidth.probe(self._kind, self._threads, self._seconds)
+            self.readings[when] = bandwidth.probe(self._kind, self._threads, self._seconds)
 
 
 def _load(engine_class: type[Engine], job: dict[str, Any]) -> tuple[Engine, dict[str, Any]]:
     engine = engine_class()
     loaded = engine.load(job).as_dict()
-    json.dumps(loaded, allow_nan=False)  # a value that JSON lacks would cost the whole result in the end
+    json.dumps(loaded, allow_nan=False)  # fail now: a value that JSON lacks would cost the whole result at the end
     return engine, loaded
 
 
 class _Iterations:
-    """Runs the job's prompts one after another; every iteration gets a prompt of its own, so no cache can help."""
+    """Runs the job's prompts one after another; every iteration has prompts of its own, so no prefix cache can help."""
 
     def __init__(self, engine: Engine, job: dict[str, Any], samples: SampleLog):
         self._engine, self._job, self._samples = engine, job, samples
@@ -150,7 +152,7 @@ class _Iterations:
     def warm_up(self) -> dict[str, Any]:
         """At least `min` iterations, then until the last three are steady, at most `max`.
 
-        After `max_s` seconds none beyond `min` is begun: large models on a CPU would warm up for a quarter of an hour.
+        After `max_s` seconds none beyond `min` is started: large models on a CPU would warm up for 15 minutes.
         """
         rule = self._job["warmup"]
         durations: list[float] = []
@@ -180,7 +182,7 @@ class _Iterations:
         return seconds
 
     def prefix_pair(self) -> None:
-        """One token for a prompt that is new, then for the same prompt again: a prefix cache would be faster then."""
+        """One token for a new prompt, then one for the same prompt again, which a prefix cache would make faster."""
         prompts = self._job["prompts"][self.count]
         for phase in ("fresh", "repeat"):
             cpu = CpuClock()
@@ -188,10 +190,8 @@ class _Iterations:
         self.count += 1
 
     def _record(self, phase: str, iteration: Iteration, cpu: CpuClock, more: dict[str, int]) -> None:
-        self._samples.append({
-            "i": self.count, "phase": phase, "start_ns": iteration.start_ns, "steps_ns": iteration.steps_ns,
-            "ids": iteration.ids, **cpu.lap(), **more,
-        })  # fmt: skip
+        times = {"start_ns": iteration.start_ns, "steps_ns": iteration.steps_ns}
+        self._samples.append({"i": self.count, "phase": phase, **times, "ids": iteration.ids, **cpu.lap(), **more})
 
     def _iterate(self, prompts: list[list[int]], new_tokens: int) -> Iteration:
         try:
@@ -205,20 +205,20 @@ class _Iterations:
 
 
 def _score(engine: Engine, sequences: list[list[int]], out: Path, seconds: float) -> list[dict[str, Any] | None]:
-    """Teacher-forced log-probabilities of each sequence, saved as logprobs-<k>.npy ([n-1, vocab] float32).
+    """Teacher-forced log-probabilities of every sequence, saved as logprobs-<k>.npy ([tokens - 1, vocab] float32).
 
-    After `seconds` no further sequence is begun: the list is then shorter.
+    No sequence is started after `seconds`: the list is then shorter. None: the engine has no log-probabilities.
     """
     scores: list[dict[str, Any] | None] = []
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     for number, tokens in enumerate(sequences):
-        if number and time.monotonic() > until:
+        if number and time.monotonic() > deadline:
             break
         values = engine.logprobs(tokens)
         if values is NotImplemented:
             scores.append(None)
             continue
-        import numpy as np  # noqa: PLC0415 - only scoring needs it, and importing it costs a launch 0.1 s
+        import numpy as np  # noqa: PLC0415 - only scoring needs it, and importing it takes 0.1 s
 
         values = np.asarray(values, dtype=np.float32)
         if values.ndim != 2 or values.shape[0] != len(tokens) - 1:
@@ -233,14 +233,14 @@ def _score(engine: Engine, sequences: list[list[int]], out: Path, seconds: float
 
 
 def _ask(engine: Engine, ask: dict[str, Any], batch: int) -> list[list[int]]:
-    """The tokens that follow each question; every row of the batch gets the same one, and the first row is kept."""
+    """The tokens that follow every question; all rows of the batch get the same question, and the first row is kept."""
     return [
         [int(step[0]) for step in engine.generate([question] * batch, ask["new_tokens"])] for question in ask["prompts"]
     ]
 
 
 def _guard(outcome: str, action: Callable[[], Any]) -> Any:
-    """Run `action`; what it raises ends the launch with `outcome`."""
+    """Run `action`; an exception ends the launch with `outcome`, Unsupported with `unsupported`."""
     try:
         return action()
     except Unsupported as error:
@@ -252,7 +252,7 @@ def _guard(outcome: str, action: Callable[[], Any]) -> Any:
 
 
 def _tail() -> str:
-    """The end of the traceback being handled."""
+    """The last lines of the traceback that is being handled."""
     head, *lines = traceback.format_exc().strip().splitlines()
     return "\n".join([head, *lines[-TRACEBACK_LINES:]])
 

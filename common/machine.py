@@ -1,6 +1,6 @@
-"""What the machine did meanwhile: memory of our process tree, and CPU time that others took.
+"""What the machine did during a launch: memory and CPU time of this process tree, and CPU time that others took.
 
-A busy neighbour makes an engine whose threads spin at a barrier hundreds of times slower, so foreign CPU time is
+A busy neighbour can make an engine whose threads spin at a barrier hundreds of times slower, so foreign CPU time is
 recorded for every iteration.
 """
 
@@ -16,13 +16,13 @@ _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 
 
 def _children(pid: int) -> list[int]:
-    found: list[int] = []
+    children: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
-            found += [int(child) for child in task.read_text().split()]
+            children += [int(child) for child in task.read_text().split()]
         except OSError:  # the thread ended between the listing and the read
             continue
-    return found
+    return children
 
 
 def process_tree(root: int) -> list[int]:
@@ -36,7 +36,7 @@ def process_tree(root: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU seconds of one process and its ended children so far; 0 where it is gone or /proc is absent."""
+    """CPU seconds of one process and its ended children so far; 0 where the process is gone or /proc is absent."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -45,9 +45,9 @@ def cpu_seconds(pid: int) -> float:
 
 
 def read_bytes(pid: int) -> int:
-    """Bytes that one process has read from storage so far; 0 where it is gone or /proc is absent.
+    """Bytes that one process has read from storage so far; 0 where the process is gone or /proc is absent.
 
-    Not those that it has read from anywhere: our own memory probe reads /proc all the time.
+    Storage only: the memory probe reads /proc all the time.
     """
     try:
         words = Path(f"/proc/{pid}/io").read_text(encoding="ascii").split()
@@ -62,11 +62,11 @@ def thread_count() -> int:
 
 
 def processes_left(patience_s: float = 2.0) -> list[str]:
-    """Command lines of our descendants that still run after at most `patience_s`; [] where /proc is absent.
+    """Command lines of descendants that still run after at most `patience_s` seconds; [] where /proc is absent.
 
-    Python's own resource tracker is left out: it ends with the pipe that we hold.
+    Python's own resource tracker does not count: it ends with a pipe that this process holds.
     """
-    until = time.monotonic() + patience_s
+    deadline = time.monotonic() + patience_s
     while True:
         left = []
         for pid in process_tree(os.getpid())[1:]:
@@ -74,9 +74,11 @@ def processes_left(patience_s: float = 2.0) -> list[str]:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
             except OSError:
                 continue
-            if any(words) and not any("resource_tracker" in word for word in words):  # a zombie has no words
+            if any(words) and not any(
+                "resource_tracker" in word for word in words
+            ):  # a zombie has an empty command line
                 left.append(" ".join(words).strip())
-        if not left or time.monotonic() > until:
+        if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.02)
 
@@ -103,7 +105,7 @@ class MemoryProbe:
     """
 
     INTERVAL_S = 0.05
-    RELIST_EVERY = 20  # the list of processes is renewed once a second: listing costs more than reading
+    RELIST_EVERY = 20  # the process tree is listed once a second: listing costs more than reading
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -119,7 +121,7 @@ class MemoryProbe:
             if count % self.RELIST_EVERY == 0:
                 tree = process_tree(pid)
             count += 1
-            sizes = [_resident_kib(each) for each in tree]
+            sizes = [_resident_kib(process) for process in tree]
             self._peak = max(self._peak, sum(private for private, _ in sizes))
             self._peak_mapped = max(self._peak_mapped, sum(mapped for _, mapped in sizes))
             if self._stop.wait(self.INTERVAL_S):
@@ -144,7 +146,7 @@ class MemoryProbe:
 
 
 class CpuClock:
-    """CPU seconds between two marks: our own (with ended and living children) and everyone else's on this host."""
+    """CPU seconds between two marks: this process tree's (with ended children) and everyone else's on this host."""
 
     def __init__(self) -> None:
         self._mark = self._read()
@@ -167,8 +169,8 @@ class CpuClock:
     def lap(self) -> dict[str, float | None]:
         """CPU seconds since the last lap: {"own_cpu_s", "foreign_cpu_s", "steal_s"}, None where unreadable.
 
-        The counters tick at 100 Hz, so a short iteration's figures are coarse: a foreign share is judged only from
-        iterations long enough to hold several ticks.
+        The counters tick at 100 Hz, so a short iteration's figures are coarse: a foreign share is judged only over
+        iterations of several ticks.
         """
         before, self._mark = self._mark, self._read()
         if before is None or self._mark is None:

@@ -1,13 +1,13 @@
-"""The first process of a launch: runs one module as its child, and sees to it that nothing outlives its time.
+"""The first process of a launch: runs one module as its child and makes sure that nothing outlives the launch.
 
     python -m common.supervise [--lease FILE] [--hang-s SECONDS] [--watch FILE] -- MODULE [ARGUMENT...]
 
-* The host holds a lock on FILE for as long as it lives. When the lock is free the host was killed: the child is ended.
-* A child that for `hang-s` seconds neither lets the watched file grow, nor uses 5 % of a core, nor reads from storage,
-  hangs: it gets SIGABRT, at which faulthandler prints where every thread is, and the exit code is 124. (One that spins
-  is left to the wall limit.)
-* SIGTERM and SIGINT are handed on; after GRACE_S seconds the child is killed.
-* A log file that passes LOG_LIMIT is cut down to its end.
+* The orchestrator holds a lock on FILE while it lives. A free lock means that it was killed, and the child is ended.
+* A child hangs if for `hang-s` seconds the watched file does not grow and the child neither uses 5 % of a core nor
+  reads from storage. It then gets SIGABRT, on which faulthandler prints every thread's stack, and the exit code is 124.
+  (A child that spins is left to the wall limit.)
+* SIGTERM and SIGINT are passed on; the child is killed GRACE_S seconds later.
+* A log file that exceeds LOG_LIMIT is truncated to its end.
 * Whatever the child leaves running is killed.
 
 Exit code: the child's, 128 + n where signal n ended it, 124 where it hung.
@@ -31,25 +31,27 @@ from pathlib import Path
 
 from common.machine import cpu_seconds, process_tree, read_bytes
 
-TICK_S = 1.0  # a look at the lease costs microseconds
-LOOKS = 4  # at the processes before it is said that they hang; a look costs tenths of milliseconds
-BUSY = 0.05  # of a core: our own memory probe alone takes 0.2 %
+TICK_S = 1.0  # between checks of the lease, which take microseconds
+LOOKS = 4  # checks of the processes within `hang-s`; each takes tenths of a millisecond
+BUSY = 0.05  # of a core; the memory probe alone takes 0.002
 LOG_LIMIT, LOG_KEPT = 10 << 20, 1 << 20  # bytes
 GRACE_S = 2.0  # an engine has nothing to save
-HUNG = 124  # as timeout(1) says it
+HUNG = 124  # the exit code of timeout(1)
 PR_SET_CHILD_SUBREAPER = 36
 
 
 class Lease:
-    """The host's lock. `lapsed` is never true where locks do not reach in here (some virtual machines' file shares)."""
+    """The orchestrator's lock. Never `lapsed` where locks are not visible here (some virtual machines' file shares)."""
 
     def __init__(self, path: Path | None):
         self._file = path.open("rb") if path else None
-        if self._file and self._free():
-            print("supervise: the host's lease cannot be seen from here and is not watched", file=sys.stderr)
+        if self._free():
+            print("supervise: the orchestrator's lease is not visible here, so it is not watched", file=sys.stderr)
             self._file = None
 
     def _free(self) -> bool:
+        if self._file is None:
+            return False
         try:
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
@@ -58,11 +60,12 @@ class Lease:
         return True
 
     def lapsed(self) -> bool:
-        return self._file is not None and self._free()
+        """Whether the orchestrator has let go of its lock."""
+        return self._free()
 
 
 class Life:
-    """Signs of life of a process tree. `silent_s` is how long there was none; always 0 where /proc is absent."""
+    """Signs of life of a process tree. `silent_s` is the time since the last one, always 0 where /proc is absent."""
 
     def __init__(self, pid: int, watched: Path | None, every_s: float):
         self._pid, self._watched, self._every_s = pid, watched, every_s
@@ -71,12 +74,13 @@ class Life:
 
     def _read(self) -> tuple[float, int, int]:
         size = 0
-        with suppress(OSError, AttributeError):
-            size = self._watched.stat().st_size
+        with suppress(OSError):
+            size = self._watched.stat().st_size if self._watched else 0
         tree = process_tree(self._pid)
         return sum(map(cpu_seconds, tree)), sum(map(read_bytes, tree)), size
 
     def silent_s(self) -> float:
+        """Seconds since the last sign of life. Looks at the processes at most once in `every_s`."""
         now = time.monotonic()
         if not Path("/proc/self").exists():
             return 0.0
@@ -97,22 +101,21 @@ def main() -> None:
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     lease = Lease(options.lease)
-    with suppress(
-        OSError, AttributeError
-    ):  # what a grandchild leaves behind becomes our child, and is killed in the end
+    # Orphaned grandchildren become this process's children, so that it can kill them at the end.
+    with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # SIGABRT is for the traceback
-    woken, told = _signals()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # SIGABRT is for the stacks
+    wakeup, received = _signals()
     child = subprocess.Popen([sys.executable, "-m", *options.command])
     life = Life(child.pid, options.watch, (options.hang_s or 0) / LOOKS)
     code = None
     while child.poll() is None:
-        select.select([woken], [], [], min(TICK_S, (options.hang_s or TICK_S) / LOOKS))
+        select.select([wakeup], [], [], min(TICK_S, (options.hang_s or TICK_S) / LOOKS))
         with suppress(BlockingIOError):
-            os.read(woken, 1024)
+            os.read(wakeup, 1024)
         _cut_logs()
-        if told:
-            _end(child, told[0])
+        if received:
+            _end(child, received[0])
         elif lease.lapsed():
             print("supervise: the host is gone; this ends here", file=sys.stderr, flush=True)
             _end(child, signal.SIGTERM)
@@ -129,20 +132,20 @@ def main() -> None:
 
 
 def _signals() -> tuple[int, list[int]]:
-    """(a descriptor that is readable once a signal came, the signals that ask us to end)."""
+    """(a descriptor that becomes readable on any signal, the list of termination signals received so far)."""
     read, write = os.pipe()  # not inherited by the child
     os.set_blocking(read, False)
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    told: list[int] = []
+    received: list[int] = []
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda number, _: told.append(number))
-    return read, told
+    for termination in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(termination, lambda number, _: received.append(number))
+    return read, received
 
 
 def _cut_logs() -> None:
-    """Where stdout and stderr are files (opened for appending, else what follows would leave a hole)."""
+    """Truncate stdout and stderr where they are files, opened for appending (otherwise a hole would follow)."""
     for descriptor in (1, 2):
         facts = os.fstat(descriptor)
         if stat.S_ISREG(facts.st_mode) and facts.st_size > LOG_LIMIT:
@@ -163,7 +166,7 @@ def _end(child: subprocess.Popen, number: int) -> None:
 
 
 def _kill_descendants() -> None:
-    """Until none is left: one that is being killed may have started another meanwhile."""
+    """Repeat until none is left: a process may start another one while it is being killed."""
     for _ in range(100):
         left = process_tree(os.getpid())[1:]
         if not left:

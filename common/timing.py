@@ -1,4 +1,4 @@
-"""One timed iteration. The only clock is CLOCK_MONOTONIC: a jump of the wall clock cannot change a result."""
+"""One timed iteration. The only clock is CLOCK_MONOTONIC, so a jump of the wall clock cannot change a result."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 
 class TokenAudit(Exception):
-    """The engine did not yield exactly the steps and tokens that were asked for."""
+    """The engine did not yield exactly the steps and tokens that were requested."""
 
 
 @dataclass
 class Iteration:
-    """Raw times of one iteration: `steps_ns[k]` is when step k's tokens reached the host, after the submit.
+    """Raw times of one iteration: step k's tokens reached the host `steps_ns[k]` nanoseconds after the submit.
 
-    `start_ns` is the submit on CLOCK_MONOTONIC, which the host's own records share.
+    `start_ns` is the submit on CLOCK_MONOTONIC, the clock of the host's own records.
     """
 
     start_ns: int
@@ -27,11 +27,11 @@ class Iteration:
 def time_iteration(
     generate: Callable[[list[list[int]], int], Iterator[list[int]]], prompts: list[list[int]], new_tokens: int
 ) -> Iteration:
-    """Run `generate` once and take the time after every step.
+    """Run `generate` on prompts [batch][tokens] once and read the clock after every step.
 
-    The loop body is two list appends and a clock read (well under a microsecond), and Python's garbage collector is
-    kept out of it: a collection in the middle of a step once showed up as a p99.
-    Raises TokenAudit if the number of steps, or of tokens in a step, is not what was asked for.
+    The loop body is two list appends and a clock read (well under a microsecond). The garbage collector is disabled
+    meanwhile: a collection in the middle of a step once showed up as a p99.
+    Raises TokenAudit where the number of steps, or of tokens in a step, is not the one requested.
     """
     now = time.monotonic_ns
     times: list[int] = []
@@ -50,7 +50,7 @@ def time_iteration(
 
 
 def audit(steps: list[list[int]], batch: int, new_tokens: int) -> None:
-    """Exactly `new_tokens` steps of exactly `batch` tokens: nothing padded, nothing missing. Raises TokenAudit."""
+    """Raises TokenAudit unless there are exactly `new_tokens` steps of exactly `batch` tokens."""
     if len(steps) != new_tokens:
         raise TokenAudit(f"token audit: {len(steps)} decode steps were yielded, {new_tokens} were asked for")
     for number, step in enumerate(steps):

@@ -79,7 +79,7 @@ fn metadata(config: &Config) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// A checkpoint rotates dimension i with i + half, a GGUF 2i with 2i + 1: so its rows of Q and K are in another order.
+/// A checkpoint rotates dimension i with i + half, a GGUF 2i with 2i + 1, so the rows of Q and K are reordered.
 fn interleave(weight: &Tensor, heads: usize) -> Result<Tensor> {
     let (rows, columns) = weight.dims2()?;
     let halves = weight.reshape((heads, 2, rows / heads / 2, columns))?;

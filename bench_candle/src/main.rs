@@ -15,7 +15,7 @@ use anyhow::{bail, Context, Result};
 use candle_core::{Device, IndexOp, D};
 use serde_json::{json, Value};
 
-/// What went wrong is an answer, too: {"error": "..."}. "unsupported: " begins what candle itself cannot do.
+/// A failure is answered as well: {"error": "..."}, beginning with "unsupported: " where candle itself lacks something.
 fn main() {
     if let Err(error) = run() {
         println!("{}", json!({ "error": format!("{error:#}") }));
@@ -40,7 +40,7 @@ fn serve(directory: &Path, dtype: &str, device: &str) -> Result<()> {
         "metal" => Device::new_metal(0)?,
         _ => bail!("unsupported: candle has no device {device}"),
     };
-    // On a CPU: in candle's own thread pool, as its documentation has it for many short parallel sections.
+    // On a CPU: in candle's own thread pool, as its documentation advises for many short parallel sections.
     device.with_context(|| {
         let (mut model, facts) = model::load(directory, dtype, &device)?;
         let mut out = std::io::stdout();
@@ -71,7 +71,7 @@ fn generate(model: &mut model::Model, request: &Value, out: &mut impl Write) -> 
         let logits = model.forward(&rows, position)?;
         position += rows[0].len();
         let next: Vec<u32> = logits.argmax(D::Minus1)?.to_vec1()?;
-        // One write: stdout is flushed at every line end.
+        // In one write: stdout is flushed at every end of line.
         out.write_all(format!("{next:?}\n").as_bytes())?;
         rows = next.into_iter().map(|id| vec![id]).collect();
     }

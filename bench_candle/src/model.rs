@@ -21,7 +21,7 @@ pub enum Model {
 }
 
 impl Model {
-    /// Forget the last sequence. A copy of the empty cache: a new one would compute its rotary tables again.
+    /// Forget the last sequence. Copies the empty cache, since a new one would compute its rotary tables again.
     pub fn clear(&mut self) {
         match self {
             Self::Float { empty, cache, .. } => *cache = empty.clone(),
@@ -42,7 +42,7 @@ impl Model {
                     return model.forward(&ids, position);
                 }
                 // The head of quantized_llama.rs fails for several rows of several tokens (candle issue 2788), but only
-                // after the layers have filled the KV cache. So that failure is passed over, and the last token follows.
+                // after the layers have filled the KV cache. So ignore that failure and feed the last token separately.
                 match model.forward(&ids.narrow(1, 0, before)?.contiguous()?, position) {
                     Err(error) if !error.to_string().contains("contiguous") => Err(error),
                     _ => model.forward(&ids.narrow(1, before, 1)?.contiguous()?, position + before),
@@ -52,14 +52,14 @@ impl Model {
     }
 }
 
-/// The model of `directory`: its model.gguf, if there is one, else its checkpoint in `dtype`. With the facts of it.
+/// The model of `directory`, from its model.gguf or else its checkpoint in `dtype`, and the facts about it.
 pub fn load(directory: &Path, dtype: &str, device: &Device) -> Result<(Model, Value)> {
     let (model, held) = if directory.join("model.gguf").exists() {
         load_gguf(directory, device)?
     } else {
         load_checkpoint(directory, dtype, device)?
     };
-    let lock = include_str!("../Cargo.lock"); // candle has no call that tells its version
+    let lock = include_str!("../Cargo.lock"); // candle has no call that returns its version
     let version = lock.split("name = \"candle-core\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
     let weights: BTreeMap<_, _> = held.iter().map(|(kind, (bytes, count))| (kind, json!([bytes, count]))).collect();
     let facts = json!({
@@ -77,7 +77,7 @@ fn add(held: &mut Held, kind: &str, bytes: usize) {
     *entry = (entry.0 + bytes, entry.1 + 1);
 }
 
-/// Passes on the checkpoint's tensors and counts what the model was really given.
+/// Hands out the checkpoint's tensors and counts what the model really received.
 struct Counting {
     tensors: MmapedSafetensors,
     held: Arc<Mutex<Held>>,
@@ -124,7 +124,7 @@ fn load_gguf(directory: &Path, device: &Device) -> Result<(Model, Held)> {
     let untied = content.tensor_infos.contains_key("output.weight");
     for (name, info) in &content.tensor_infos {
         let (kind, count) = (info.ggml_dtype, info.shape.elem_count());
-        // quantized_llama.rs widens the embedding, and keeps the quantised one only as a tied head.
+        // quantized_llama.rs widens the embedding and keeps the quantised one only as a tied head.
         if name == "token_embd.weight" {
             add(&mut held, "f32", count * 4);
             if untied {
@@ -153,7 +153,7 @@ pub fn tensors(directory: &Path) -> Result<MmapedSafetensors> {
     Ok(unsafe { MmapedSafetensors::multi(&files)? })
 }
 
-/// The model's config.json. Refuses what llama.rs would pass over in silence.
+/// The model's config.json. Rejects what llama.rs would silently ignore.
 pub fn config(directory: &Path) -> Result<Config> {
     let path = directory.join("config.json");
     let mut json: Value = serde_json::from_reader(File::open(&path).with_context(|| path.display().to_string())?)?;

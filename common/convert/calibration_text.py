@@ -1,7 +1,6 @@
-"""The text that quantisers are calibrated with.
+"""The text that quantisers are calibrated with: the Python language reference.
 
-The Python language reference: every Python brings it along, and it is none of the suite's quality text (SQLite's
-documentation).
+Every Python ships it, and it does not overlap with the suite's quality text (SQLite's documentation).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ def text() -> str:
 
 
 def samples(checkpoint: Path, count: int, length: int) -> tuple[list[list[int]], str]:
-    """Token ids [count][length], spread over the whole text, and what they are.
+    """(token ids [count][length] spread over the whole text, a description of their source).
 
     A model without tokenizer (synthetic weights) gets seeded random ids. Raises ValueError where the text is too short.
     """
@@ -28,7 +27,7 @@ def samples(checkpoint: Path, count: int, length: int) -> tuple[list[list[int]],
         vocabulary = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["vocab_size"]
         draw = random.Random(0)
         return [[draw.randrange(vocabulary) for _ in range(length)] for _ in range(count)], "random ids, seed 0"
-    from tokenizers import Tokenizer  # noqa: PLC0415 - of the engines' images, only the converting ones have it
+    from tokenizers import Tokenizer  # noqa: PLC0415 - only the images that convert have it
 
     ids = Tokenizer.from_file(str(checkpoint / "tokenizer.json")).encode(text(), add_special_tokens=False).ids
     step = (len(ids) - length) // max(1, count - 1)

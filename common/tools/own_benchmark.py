@@ -14,7 +14,7 @@ from common.tools.result_files import write_json_atomically
 def main(measure: Callable[[dict[str, Any]], dict[str, float]]) -> None:
     """`measure(job)` returns {"decode_tps", "prefill_tps"} in tokens/s; written to OUT/own_benchmark.json.
 
-    SystemExit with a text, or any exception, means that there is no figure; the last line of stderr is the reason.
+    `measure` raises SystemExit with a text, or any exception, where there is no figure; stderr's last line says why.
     """
     parser = argparse.ArgumentParser(description="Run the benchmark that this engine ships.")
     parser.add_argument("--job", type=Path, default=Path("/job/job.json"))

@@ -19,31 +19,36 @@ QUERIES = {
 
 def python_packages() -> list[dict[str, str]]:
     """[{"name", "version"}], sorted; each name once."""
-    found = {each.metadata["Name"]: each.version for each in metadata.distributions() if each.metadata["Name"]}
-    return [{"name": name, "version": found[name]} for name in sorted(found, key=str.lower)]
+    versions = {package.metadata["Name"]: package.version for package in metadata.distributions()}
+    return [{"name": name, "version": versions[name]} for name in sorted(filter(None, versions), key=str.lower)]
 
 
 def system_packages() -> dict[str, list[dict[str, str]]]:
     """{"deb" or "rpm": [{"name", "version"}]}; empty where there is neither."""
     for kind, command in QUERIES.items():
         try:
-            told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+            output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
         except (OSError, subprocess.SubprocessError):
             continue
-        lines = [line.split("\t") for line in told.splitlines() if line.startswith("ii")]
+        lines = [line.split("\t") for line in output.splitlines() if line.startswith("ii")]
         return {kind: [{"name": name, "version": version} for _, name, version in lines]}
     return {}
 
 
 def main() -> None:
+    """Write OUT/packages.json; `--job` is accepted as every task has one."""
     parser = argparse.ArgumentParser(description="List what is installed here.")
     parser.add_argument("--job", type=Path)
     parser.add_argument("--out", type=Path, default=Path("/out"))
     options = parser.parse_args()
     release = platform.freedesktop_os_release() if sys.platform == "linux" else {}
-    told = {"python": platform.python_version(), "distribution": release.get("PRETTY_NAME", platform.platform()),
-            "pypi": python_packages(), **system_packages()}  # fmt: skip
-    write_json_atomically(options.out / "packages.json", told)
+    installed = {
+        "python": platform.python_version(),
+        "distribution": release.get("PRETTY_NAME", platform.platform()),
+        "pypi": python_packages(),
+        **system_packages(),
+    }
+    write_json_atomically(options.out / "packages.json", installed)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,14 @@ class Interval:
         """`[low, high]`; empty where there is none."""
         return "" if self.low is None else f"[{self.low:.3f}, {self.high:.3f}]"
 
+    def is_within(self, low: float, high: float) -> bool:
+        """Whether the whole interval lies in [low, high]; False where there is none."""
+        return self.low is not None and self.high is not None and low <= self.low and self.high <= high
+
+    def is_beyond(self, low: float, high: float) -> bool:
+        """Whether the whole interval lies outside of [low, high]; False where there is none."""
+        return self.low is not None and self.high is not None and (self.high < low or self.low > high)
+
     def __str__(self) -> str:
         return "-" if self.ratio is None else f"{self.ratio:.3f} {self.bounds}".rstrip()
 
@@ -96,7 +104,7 @@ class Interval:
         """ "faster" or "slower" where the interval excludes 1 and the ratio is at least 2 % off it; otherwise "no
         difference shown" where the interval lies within 5 % of 1, and "cannot tell" where it does not, or is missing.
         """
-        if self.low is None:
+        if self.ratio is None or self.low is None or self.high is None:
             return "cannot tell"
         if self.low > 1 and self.ratio >= 1 + EFFECT:
             return "faster"
@@ -141,13 +149,14 @@ def unpaired(ours: list[float], theirs: list[float]) -> Interval:
 
 @cache
 def _mann_whitney_rank(m: int, n: int) -> tuple[int, float]:
-    """(k, exact level) of the narrowest interval [D_(k), D_(mn+1-k)] of at least LEVEL."""
+    """(k, exact level) of the narrowest interval [D_(k), D_(mn+1-k)] of at least LEVEL, else of the widest."""
     ways, total = _mann_whitney_ways(m, n), comb(m + n, m)
-    below, rank = 0, None
-    for k, count in enumerate(ways[: m * n // 2], 1):
-        below += count  # arrangements with U < k
+    below = ways[0]  # arrangements with U < k
+    rank = 1, 1 - 2 * below / total
+    for k, count in enumerate(ways[1 : m * n // 2], 2):
+        below += count
         level = 1 - 2 * below / total
-        if level < LEVEL and rank is not None:
+        if level < LEVEL:
             break
         rank = k, level
     return rank

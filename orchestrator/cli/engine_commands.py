@@ -1,4 +1,4 @@
-"""The commands about engines: what there is, building it, and whether a folder keeps the contract."""
+"""The commands about engines: what there is, building it, whether a folder keeps the contract, and a new folder."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from orchestrator.machine.site import Site
 from orchestrator.models.resolve import resolve
 from orchestrator.plan import cells, engine_yaml
 from orchestrator.plan.engine import DEVICES, Engine, select_engines
+from orchestrator.plan.new_engine import lay_out
 from orchestrator.report import documents
 from orchestrator.report.documents import Sources
 from orchestrator.report.tables import support_matrix
@@ -204,4 +205,20 @@ def check_command(
     return outcomes.EXIT_OK if good else outcomes.EXIT_FAILED
 
 
-COMMANDS = (list_command, build_command, check_command)
+@click.command("new")
+@click.argument("engine_name", metavar="NAME")
+def new_command(engine_name: str) -> int:
+    """Lay out the folder of a new engine, which runs and passes `check` as it is.
+
+    \b
+    ./benchmark.sh new mine             writes bench_mine/
+    ./benchmark.sh check mine           what the folder must pass, now and whenever it changes
+    """
+    folder = lay_out(engine_name)
+    click.echo(
+        f"{folder.name}/ is laid out: its README.md says what to replace; then ./benchmark.sh check {engine_name}"
+    )
+    return outcomes.EXIT_OK
+
+
+COMMANDS = (list_command, build_command, check_command, new_command)

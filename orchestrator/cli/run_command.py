@@ -35,7 +35,6 @@ from orchestrator.results.summary import seed_of, summarise
 from orchestrator.run.pipeline import Run
 from orchestrator.sandbox.isolation import sandbox_for
 
-DEFAULT_ENGINES = "pytorch,llamacpp"
 ARTEFACTS = ("convert", "ready")
 
 
@@ -54,9 +53,7 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
     "--engines",
     "-e",
     "engine_names",
-    default=DEFAULT_ENGINES,
-    show_default=True,
-    help="all, or a list: a,b",
+    help="all, or a list: a,b  [default: those with by_default in engine.yaml]",
     shell_complete=completion.engine,
 )
 @DEVICE

@@ -16,7 +16,12 @@ from orchestrator.sandbox.task import Ended, tail
 
 
 def own_benchmark(ended: Ended, directory: Path) -> dict[str, Any]:
-    """{"decode_tps", "prefill_tps", "reason"} of the benchmark that an engine ships; speeds are None with a reason."""
+    """{"decode_tps", "prefill_tps", "reason"} of the benchmark that an engine ships, in tokens/s.
+
+    directory:  its task's, with out/own_benchmark.json and stderr.log
+
+    Both speeds are None where there is a reason. Raises nothing for what the benchmark left or did not leave.
+    """
     unknown = {"decode_tps": None, "prefill_tps": None}
     if ended.exit_code != 0:
         lines = tail(directory / "stderr.log").splitlines() or [f"exit code {ended.exit_code}"]
@@ -33,15 +38,14 @@ def own_benchmark(ended: Ended, directory: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SpeedPair:
-    """One launch's median speeds and those of the engine's own benchmark right after it, in tokens/s.
+    """One launch beside the engine's own benchmark right after it: (decode, prefill) in tokens/s, None where unknown.
 
-    `weight_bytes` is what the launch loaded; `reason` says why the engine's own speeds are unknown.
+    `ours` are medians over the launch's iterations; `weight_bytes` is what it loaded; `reason` says why `own` is
+    unknown.
     """
 
-    decode_tps: float | None
-    prefill_tps: float | None
-    own_decode_tps: float | None
-    own_prefill_tps: float | None
+    ours: tuple[float, float] | None
+    own: tuple[float, float] | None
     weight_bytes: int
     reason: str | None
 
@@ -64,11 +68,10 @@ def compare_with_own(pairs: list[SpeedPair]) -> OwnComparison | None:
     """What the engine's own benchmark says of a cell's launches at batch size 1; None where it was never run."""
     if not pairs:
         return None
-    usable = [pair for pair in pairs if pair.own_decode_tps and pair.decode_tps]
+    usable = [pair for pair in pairs if pair.ours and pair.own]
     if not usable:
         return OwnComparison(None, None, f"not checked: {pairs[0].reason}")
-    decode = [pair.decode_tps / pair.own_decode_tps for pair in usable]
-    prefill = [pair.prefill_tps / pair.own_prefill_tps for pair in usable]
-    step_s = 1 / median(pair.decode_tps for pair in usable)  # batch size 1: a token is a step
+    decode, prefill = ([pair.ours[i] / pair.own[i] for pair in usable if pair.ours and pair.own] for i in (0, 1))
+    step_s = 1 / median(pair.ours[0] for pair in usable if pair.ours)  # batch size 1: a token is a step
     verdict = delays.own_benchmark(decode, usable[0].weight_bytes, step_s)
     return OwnComparison(stats.summary(decode, decode), stats.summary(prefill, prefill), verdict)

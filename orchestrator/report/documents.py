@@ -23,8 +23,7 @@ import pandas as pd
 from orchestrator.base import escape
 from orchestrator.base.errors import UserError, unknown
 from orchestrator.base.files import write_atomically
-from orchestrator.base.flags import Flag
-from orchestrator.base.outcomes import Outcome
+from orchestrator.base.outcomes import Flag, Outcome
 from orchestrator.plan.engine import DEVICES, Engine
 from orchestrator.report import exports, formatting, picture
 from orchestrator.report.tables import speed, support_matrix

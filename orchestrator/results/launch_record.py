@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Flag
 from orchestrator.judge import analysis
 from orchestrator.judge.samples import read_samples
 from orchestrator.judge.speed import launch_metrics
@@ -36,10 +36,12 @@ class LaunchRecord:
 
     @cached_property
     def job(self) -> dict[str, Any]:
+        """What the engine was asked to do."""
         return _json(self.directory / "job.json")
 
     @cached_property
     def samples(self) -> list[dict[str, Any]]:
+        """Its iterations, in order."""
         return read_samples(self.directory / "out" / "samples.jsonl")
 
     @cached_property
@@ -61,7 +63,9 @@ class LaunchRecord:
 
     @property
     def loaded(self) -> dict[str, Any]:
-        return self.result["loaded"]
+        """What the engine says it loaded."""
+        loaded: dict[str, Any] = self.result["loaded"]
+        return loaded
 
     @property
     def bandwidth_gbs(self) -> float | None:
@@ -90,5 +94,8 @@ class LaunchRecord:
         return [value for value in self.analysis.get("bandwidth_gbs", {}).values() if value]
 
 
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _json(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} holds no object")
+    return content

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.base.flags import Flag, known_flags
+from orchestrator.base.outcomes import Flag, known_flags
 
 Row = dict[str, Any]  # the JSON of a `RowRecord`, which says what every field holds
 IDENTITY = (
@@ -55,7 +55,7 @@ def telling(rows: list[Row]) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _identity(row: Row, keys: list[str]) -> tuple:
+def _identity(row: Row, keys: list[str]) -> tuple[Any, ...]:
     return row["title"], row["variant"], row["batch_size"], *(row.get(key) for key in keys)
 
 

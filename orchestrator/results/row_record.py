@@ -158,11 +158,12 @@ class RowRecord:
     @classmethod
     def from_fields(cls, values: dict[str, Any]) -> RowRecord:
         """Of values by field name; one that is missing is unknown, one that no group has goes to `more`."""
-        left = dict(values)
-        groups = [
-            group(**{each.name: left.pop(each.name, None) for each in fields(group)}) for group in GROUPS.values()
-        ]
-        return cls(*groups, left)
+        more = dict(values)
+        groups = {
+            name: group(**{each.name: more.pop(each.name, None) for each in fields(group)})
+            for name, group in GROUPS.items()
+        }
+        return cls(**groups, more=more)
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> RowRecord:
@@ -178,7 +179,7 @@ class RowRecord:
         return {name: value.as_json() if isinstance(value, Summary) else value for name, value in values.items()}
 
 
-GROUPS: dict[str, type] = {
+GROUPS: dict[str, Any] = {
     "contender": Contender,
     "ending": Ending,
     "speed": Speed,

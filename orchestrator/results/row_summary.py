@@ -10,8 +10,7 @@ from statistics import median
 from typing import Any
 
 from orchestrator.base import stats
-from orchestrator.base.flags import Flag
-from orchestrator.base.outcomes import Outcome
+from orchestrator.base.outcomes import Flag, Outcome
 from orchestrator.judge.cell_verdict import CellVerdict, judge_cell
 from orchestrator.judge.own_speed import SpeedPair, compare_with_own
 from orchestrator.judge.speed import QUANTILES
@@ -22,7 +21,6 @@ from orchestrator.sandbox.task import tail
 
 QUALITY_UNKNOWN = dict.fromkeys(("tokens", "kl", "kl_p99", "top1", "perplexity", "reference_perplexity"))
 LOG_LINES, LOG_LIMIT = 20, 4000  # characters of a failed launch's log that a row keeps; the file has all of it
-EACH_LAUNCH = ("peak_host", "mapped_files", "peak_device", "energy")  # metrics, by launch in `blocks`' order
 DRIFT = 0.05  # of the speed from the first block to the last, where every block goes the same way
 
 
@@ -138,14 +136,14 @@ def _ending(records: CellRecords, verdict: CellVerdict, launches: list[LaunchRec
 def _outcome(records: CellRecords) -> tuple[Outcome, str | None]:
     """One word for the cell: a failed launch's, or ok if every planned launch is."""
     if records.failed:
-        return Outcome(records.failed["outcome"]), records.failed["reason"]
+        return Outcome.of(records.failed["outcome"]), records.failed["reason"]
     wanted = len(records.planned["keys"]) if records.planned else 0
     if records.planned and len(records.latest) == wanted:
         return Outcome.OK, None
     if records.ended and not records.latest:
-        return Outcome(records.ended["outcome"]), records.ended["reason"]
+        return Outcome.of(records.ended["outcome"]), records.ended["reason"]
     word = records.end if records.end in (Outcome.HARNESS_ERROR, Outcome.DISK_FULL) else Outcome.INTERRUPTED
-    return Outcome(word), f"{len(records.latest)} of {wanted} launches were measured; `--resume` measures the rest"
+    return Outcome.of(word), f"{len(records.latest)} of {wanted} launches were measured; `--resume` measures the rest"
 
 
 def _speed_pairs(records: CellRecords) -> list[SpeedPair]:
@@ -154,9 +152,10 @@ def _speed_pairs(records: CellRecords) -> list[SpeedPair]:
     for block, launch in records.measured.items():
         if block in records.own:
             own = records.own[block]
-            ours = [_median(launch.speed[name]) for name in ("decode_tps", "prefill_tps")]
-            weights = launch.loaded["weight_bytes"]
-            pairs.append(SpeedPair(*ours, own["decode_tps"], own["prefill_tps"], weights, own["reason"]))
+            speed = launch.speed
+            ours = (median(speed["decode_tps"]), median(speed["prefill_tps"])) if speed["decode_tps"] else None
+            said = (own["decode_tps"], own["prefill_tps"]) if own["decode_tps"] else None
+            pairs.append(SpeedPair(ours, said, launch.loaded["weight_bytes"], own["reason"]))
     return pairs
 
 
@@ -169,9 +168,7 @@ def _figures(launches: list[LaunchRecord]) -> dict[str, Any]:
         "itl_quantiles": _quantiles([step for launch in launches for step in launch.speed["steps_s"]]),
         "peak_device_source": first and first.analysis.get("peak_device_source"),
         "energy_validity": first and first.analysis.get("energy_validity"),
-        "each_launch": {
-            METRICS[key].field: [METRICS[key].of_launch(launch) for launch in launches] for key in EACH_LAUNCH
-        },
+        "each_launch": {metric.field: metric.by_launch(launches) for metric in METRICS.values() if metric.listed},
         "bandwidth_gbs": _median([launch.bandwidth_gbs for launch in launches]),
         "step_bytes": first and first.analysis.get("reads"),
         "quality": _quality(launches),

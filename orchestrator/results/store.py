@@ -8,7 +8,6 @@ stored is added again, and the state with the longest journal is what is read. T
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestrator.base.cache import json_hash
 from orchestrator.base.errors import UserError
 from orchestrator.results.metrics.registry import stored
 from orchestrator.results.summary import SCHEMA as SUMMARY_SCHEMA
@@ -99,7 +99,7 @@ def load(path: Path) -> dict[str, Any]:
         found = connection.execute('SELECT run_id, "row" FROM latest ORDER BY position').fetchall()
     if not heads:
         raise UserError(f"{path} holds no run: add some with `./benchmark.sh merge DIR... --store {path}`")
-    rows: dict[str, list[dict]] = {run_id: [] for run_id, _ in heads}
+    rows: dict[str, list[dict[str, Any]]] = {run_id: [] for run_id, _ in heads}
     for run_id, row in found:
         rows[run_id].append(json.loads(row))
     return joined([Part(**json.loads(head), rows=rows[run_id]) for run_id, head in heads])
@@ -121,7 +121,7 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[Any]:
     """A connection; whatever DuckDB says against the file is one line."""
     import duckdb  # noqa: PLC0415 - most commands never need it, and it takes a while
 
-    settings = {"autoinstall_known_extensions": "false"}  # nothing is fetched from a network
+    settings: dict[str, Any] = {"autoinstall_known_extensions": "false"}  # nothing is fetched from a network
     try:
         with duckdb.connect(str(path), read_only=read_only, config=settings) as connection:
             yield connection
@@ -173,7 +173,7 @@ def _key(run: dict[str, Any]) -> tuple[str, str, int]:
     """Run, state and length of the journal. A summary without them is known by what it says."""
     if "run_id" in run:
         return run["run_id"], run["journal"]["sha256"], run["journal"]["records"]
-    digest = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
+    digest = json_hash(run)
     return digest[:16], digest, 0
 
 

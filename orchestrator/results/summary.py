@@ -63,13 +63,13 @@ def summarise(directory: Path) -> dict[str, Any]:
 
 
 def _cells(
-    directory: Path, records: list[dict], runs: list[tuple[dict, dict | None]], end: str
+    directory: Path, records: list[dict[str, Any]], runs: list[tuple[dict[str, Any], dict[str, Any] | None]], end: str
 ) -> Iterator[CellRecords]:
     """What the journal holds of every cell. One at a time: the files of its launches are in memory meanwhile."""
     asked = {}
     for run, model in runs:  # a resumed run may ask for more, of another device or model; what was before stays
         asked.update({cell["label"]: (cell, run, model) for cell in run["cells"]})
-    of_label: dict[str, dict[str, list[dict]]] = {label: defaultdict(list) for label in asked}
+    of_label: dict[str, dict[str, list[dict[str, Any]]]] = {label: defaultdict(list) for label in asked}
     for record in records:
         if record.get("label") in of_label:
             of_label[record["label"]][record["kind"]].append(record)
@@ -89,9 +89,9 @@ def _cells(
         )
 
 
-def _models(records: list[dict]) -> list[dict | None]:
+def _models(records: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
     """The model of each run; one that ended before it had read its model takes that of the run before."""
-    found: list[tuple[str, dict | None]] = []
+    found: list[tuple[str, dict[str, Any] | None]] = []
     for record in records:
         if record["kind"] == "run":
             known = found[-1][1] if found and found[-1][0] == record["model"] else None
@@ -105,5 +105,6 @@ def seed_of(directory: Path) -> int:
     """The seed of a run's order of launches, so that a resumed run keeps it. Raises UserError where there is no run."""
     for record in journal.read(directory):
         if record["kind"] == "run":
-            return record["seed"]
+            seed: int = record["seed"]
+            return seed
     raise UserError(f"{directory / journal.NAME} holds no run")

@@ -11,7 +11,13 @@ from orchestrator.base.reading import is_number
 from orchestrator.judge.samples import BadSamples
 from orchestrator.results.launch_record import LaunchRecord
 
-SERIES = {"cpu_mhz": median, "sm_clock_mhz": median, "temperature_c": max, "power_w": fmean, "load1": fmean}
+SERIES: dict[str, Callable[[list[float]], float]] = {
+    "cpu_mhz": median,
+    "sm_clock_mhz": median,
+    "temperature_c": max,
+    "power_w": fmean,
+    "load1": fmean,
+}
 
 
 def timeline_entry(cell: dict[str, Any], record: dict[str, Any], launch: LaunchRecord) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base import files
+from orchestrator.base.cache import Cache
 from orchestrator.base.errors import CellError, UserError, disk_full_or
 from orchestrator.base.paths import CACHE, ROOT
 from orchestrator.base.progress import Progress, duration
@@ -95,27 +95,27 @@ class Artefacts:
         return found
 
     def _make(self, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict) -> Path:
+        cache = Cache(place.parent, self._progress.say)
+        cache.get(
+            place.name, f"converting {place.name}",
+            lambda work: self._convert(work, engine, variant, model, prepared, facts),
+        )  # fmt: skip
         final = place / "artefact"
-        with files.only_one(place.with_name(f".{place.name}.lock"), f"converting {place.name}", self._progress.say):
-            if not final.is_dir():
-                self._convert(place, engine, variant, model, prepared, facts)
-            try:
-                manifest.verify(final, [], f"delete {place}, and it is converted anew", self._progress.say)
-            except UserError as error:
-                raise CellError("convert_failed", str(error)) from error
+        try:
+            manifest.verify(final, [], f"delete {place}, and it is converted anew", self._progress.say)
+        except UserError as error:
+            raise CellError("convert_failed", str(error)) from error
         return final
 
-    def _convert(self, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict) -> None:
+    def _convert(self, work: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict) -> Path:
         self._progress.say(f"{engine.name}: converting {model.name} to {variant.artefact}")
         started = time.monotonic()
-        with files.scratch(place) as work:
-            self._run(work, place, engine, variant, model, prepared, facts)
+        converted = self._run(work, engine, variant, model, prepared, facts)
         self._progress.say(f"  {engine.name}: {variant.artefact} converted in {duration(time.monotonic() - started)}")
+        return converted
 
-    def _run(
-        self, work: Path, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict
-    ) -> None:
-        """Convert in `work`, and move what came out to `place`."""
+    def _run(self, work: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict) -> Path:
+        """Convert in the folder `work`; returns the folder that holds what came out, and how to repeat it."""
         task = Task(
             engine=engine.name,
             module=f"{engine.folder.name}.convert",
@@ -139,6 +139,8 @@ class Artefacts:
             how += ", out of memory" if ended.oom_killed else ""
             log = tail(work / "stderr.log")
             raise CellError(disk_full_or("convert_failed", log), f"the conversion {how}\n{log}")
-        place.mkdir(parents=True, exist_ok=True)
-        (work / "out" / "artefact").rename(place / "artefact")
-        shutil.copy(work / "reproduce.sh", place / "reproduce.sh")
+        converted = work / "converted"
+        converted.mkdir()
+        (work / "out" / "artefact").rename(converted / "artefact")
+        shutil.copy(work / "reproduce.sh", converted / "reproduce.sh")
+        return converted

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base import clock
 from orchestrator.base.errors import CellError, is_disk_full
 from orchestrator.base.escape import first_line
 from orchestrator.base.paths import CACHE
@@ -20,6 +19,7 @@ from orchestrator.plan import profiles, prompts, support
 from orchestrator.plan.cells import Cell, Shape
 from orchestrator.plan.engine import Engine
 from orchestrator.plan.request import Request
+from orchestrator.results import journal
 from orchestrator.results.journal import Journal
 from orchestrator.run.baselines import Baselines, Setting
 from orchestrator.run.convert import Artefacts, hardware, identity
@@ -86,7 +86,7 @@ class Run:
                     for cell in cells:
                         if cell.label not in self._outcomes:
                             self._end_cell(cell, "harness_error" if word == "finished" else word, "the run ended")
-                    self._journal.append("end", outcome=word, time=clock.now())
+                    self._journal.append("end", outcome=word, time=journal.now())
                 self._journal.close()
         return word != "interrupted"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base import files
+from orchestrator.base.cache import Cache, json_hash
 from orchestrator.base.errors import CellError
 from orchestrator.base.paths import CACHE
 from orchestrator.base.progress import Progress, duration
@@ -57,11 +56,9 @@ class References:
         """The reference for the first row of the first `count` prompts, and for `exam`. Raises CellError."""
         job = self._job(facts, shape, prompts[:count], exam)
         content = [self._prepared.tag, model.digest, self._variant.name, job]
-        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-        place = self._cache / "references" / key
-        with files.only_one(place.with_name(f".{key}.lock"), f"the reference {key}", self._progress.say):
-            if not (place / FILE).is_file():
-                self._compute(place, job, model)
+        key = json_hash(content, 16)
+        cache = Cache(self._cache / "references", self._progress.say)
+        place = cache.get(key, f"computing the reference {key}", lambda work: self._compute(work, job, model))
         known = json.loads((place / FILE).read_text(encoding="utf-8"))
         return Reference(
             place, self._engine.title, known["version"], [rows[0] for rows in job["prompts"]], known["generated"], exam,
@@ -76,30 +73,29 @@ class References:
         job.update(warmup={"min": 0, "max": 0, "span": 0.05}, score_generated=len(mine))
         return with_exam(job, exam, None)
 
-    def _compute(self, place: Path, job: dict[str, Any], model: Model) -> None:
+    def _compute(self, work: Path, job: dict[str, Any], model: Model) -> Path:
+        """Compute it in the folder `work`; returns the folder that holds it."""
         self._progress.say(f"computing the float32 reference with {self._engine.title}")
         started = time.monotonic()
-        with files.scratch(place) as work:
-            task = Task(
-                engine=self._engine.name, module=f"{self._engine.folder.name}.bench", job=job, directory=work,
-                out=work / "out", model=model.path, artefact=None, wall_s=self._wall_s,
-                environment=thread_environment(self._threads),
-            )  # fmt: skip
-            context = Yardstick(ParameterCounts.of(model.path), model.config)
-            verdict = judge_launch(self._sandbox.run(self._prepared, task), work, job, context)
-            if verdict.outcome != "ok":
-                raise CellError(verdict.outcome, f"the float32 reference failed: {verdict.reason}")
-            wanted = len(job["score"]) + len(job["prompts"])
-            if any(score is None for score in verdict.result["scores"]) or len(verdict.result["scores"]) != wanted:
-                raise CellError("invalid_output", "the reference engine gave no log-probabilities")
-            samples = read_samples(work / "out" / "samples.jsonl")
-            known = {
-                "version": verdict.result["loaded"]["version"],
-                "generated": first_rows(samples, len(job["prompts"])),
-                "answers": verdict.result.get("answers") or [],
-            }
-            (work / "out" / FILE).write_text(json.dumps(known), encoding="utf-8")
-            shutil.copy(work / "reproduce.sh", work / "out" / "reproduce.sh")
-            shutil.rmtree(place, ignore_errors=True)
-            (work / "out").rename(place)
+        task = Task(
+            engine=self._engine.name, module=f"{self._engine.folder.name}.bench", job=job, directory=work,
+            out=work / "out", model=model.path, artefact=None, wall_s=self._wall_s,
+            environment=thread_environment(self._threads),
+        )  # fmt: skip
+        context = Yardstick(ParameterCounts.of(model.path), model.config)
+        verdict = judge_launch(self._sandbox.run(self._prepared, task), work, job, context)
+        if verdict.outcome != "ok":
+            raise CellError(verdict.outcome, f"the float32 reference failed: {verdict.reason}")
+        wanted = len(job["score"]) + len(job["prompts"])
+        if any(score is None for score in verdict.result["scores"]) or len(verdict.result["scores"]) != wanted:
+            raise CellError("invalid_output", "the reference engine gave no log-probabilities")
+        samples = read_samples(work / "out" / "samples.jsonl")
+        known = {
+            "version": verdict.result["loaded"]["version"],
+            "generated": first_rows(samples, len(job["prompts"])),
+            "answers": verdict.result.get("answers") or [],
+        }
+        (work / "out" / FILE).write_text(json.dumps(known), encoding="utf-8")
+        shutil.copy(work / "reproduce.sh", work / "out" / "reproduce.sh")
         self._progress.say(f"  reference computed in {duration(time.monotonic() - started)}")
+        return work / "out"

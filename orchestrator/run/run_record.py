@@ -7,7 +7,6 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator.base import clock
 from orchestrator.machine import host
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.request import Request
@@ -18,7 +17,7 @@ def described(request: Request, cells: list[Cell], isolation: str) -> dict[str, 
     """The journal's record of a request: what was asked for, on which machine, with which command."""
     return {
         "schema": journal.SCHEMA,
-        "time": clock.now(),
+        "time": journal.now(),
         "command": sys.argv[1:],
         "model": request.model,
         "artefacts": "ready" if request.entry else "convert",

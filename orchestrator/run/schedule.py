@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from orchestrator.base import clock
 from orchestrator.base.errors import CellError, UserError
 from orchestrator.base.escape import first_line
 from orchestrator.base.files import write_json
@@ -97,7 +96,7 @@ class Schedule:
         }
         took: list[float] = []
         for number, (block, cell) in enumerate(sequence, 1):
-            if cell.label in outcomes and Outcome(outcomes[cell.label]).stops_cell:
+            if cell.label in outcomes and Outcome.of(outcomes[cell.label]).stops_cell:
                 continue
             if smaller := self._out_of_memory(cell, by_label, outcomes):
                 outcomes[cell.label] = outcomes[smaller.label]
@@ -134,7 +133,7 @@ class Schedule:
             if (
                 alike
                 and other.label in outcomes
-                and Outcome(outcomes[other.label]).is_out_of_memory
+                and Outcome.of(outcomes[other.label]).is_out_of_memory
                 and cell.label not in outcomes
                 and other.shape.within(cell.shape)
             ):
@@ -154,7 +153,7 @@ class Schedule:
                 verdict = self._try(launch)
                 if verdict.outcome == "gpu_lost":
                     raise DeviceUnusable("gpu_lost", verdict.reason)
-            broke_after = Outcome(verdict.outcome).stops_cell and verdict.measured and not verdict.gates
+            broke_after = Outcome.of(verdict.outcome).stops_cell and verdict.measured and not verdict.gates
             if broke_after and launch.job.get("score"):
                 self._progress.say(f"  {verdict.outcome} while its quality was examined: measured again without")
                 launch = Launch(launch.ready, launch.block, {**launch.job, "score": [], "ask": None})
@@ -167,7 +166,7 @@ class Schedule:
 
     def _try(self, launch: Launch) -> Verdict:
         task = self._task(launch, "bench", self._fresh(launch))
-        started, wall_s = clock.now(), None
+        started, wall_s = journal.now(), None
         try:
             self._guard.before()
             ended, machine = self._watched(launch.ready.image, task)

@@ -21,6 +21,7 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from urllib3.exceptions import ReadTimeoutError
 
+from orchestrator.base.cache import Cache
 from orchestrator.base.errors import CellError, disk_full_or
 from orchestrator.base.paths import CACHE, ROOT
 from orchestrator.base.progress import Progress, duration
@@ -156,23 +157,21 @@ class Images:
 
     def _materialise(self, files: dict[str, Path | bytes], digest: str) -> Path:
         """Lay the site layer's context out as a folder, so that a plain `docker build` can repeat it."""
-        folder = self._cache / "site" / digest
-        if folder.is_dir():
-            return folder
-        temporary = folder.with_name(f".{digest}.{os.getpid()}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        for name, content in files.items():
-            target = temporary / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, bytes):
-                target.write_bytes(content)
-            else:
-                try:
-                    os.link(content, target)  # a wheelhouse can be large
-                except OSError:
-                    shutil.copyfile(content, target)
-        temporary.rename(folder)
-        return folder
+
+        def make(work: Path) -> Path:
+            for name, content in files.items():
+                target = work / "out" / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if isinstance(content, bytes):
+                    target.write_bytes(content)
+                else:
+                    try:
+                        os.link(content, target)  # a wheelhouse can be large
+                    except OSError:
+                        shutil.copyfile(content, target)
+            return work / "out"
+
+        return Cache(self._cache / "site", self._progress.say).get(digest, "laying out the site's settings", make)
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ the user, with the user's network and files.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shlex
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import CellError, disk_full_or
+from orchestrator.base.files import only_one
 from orchestrator.base.paths import CACHE, ROOT
 from orchestrator.base.progress import Progress, duration
 from orchestrator.base.signals import uninterrupted
@@ -100,9 +100,7 @@ class VenvSandbox:
         """Nothing can be recalled: an environment runs the code of the checkout as it is now."""
 
     def _install(self, engine: Engine, name: str, path: Path, install: str, extra: dict[str, str]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with (path.parent / f".{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with only_one(path.with_name(f".{name}.lock"), f"installing {name}", self._progress.say):
             if (path / ".complete").exists():
                 return
             shutil.rmtree(path, ignore_errors=True)

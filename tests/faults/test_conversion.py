@@ -47,17 +47,18 @@ def test_a_conversion_killed_half_way_is_made_anew_and_leaves_nothing(slow):
 
 CONVERT = """
 import sys
-from orchestrator import devices, engines
+from orchestrator.machine.devices import choose_device
+from orchestrator.plan.engine_yaml import discover
 from orchestrator.run.convert import Artefacts, hardware
-from orchestrator.sandbox.isolation import make_sandbox
+from orchestrator.sandbox.isolation import sandbox_for
 from orchestrator.models.resolve import resolve
 from orchestrator.base.paths import CACHE
 from orchestrator.base.progress import Progress
 from orchestrator.machine.site import Site
 
 progress = Progress()
-device, engine, model = devices.choose("cpu", None, progress.say), engines.discover()["slow"], resolve("tiny", CACHE)
-sandbox = make_sandbox(sys.argv[1], device, Site.read(), progress)
+device, engine, model = choose_device("cpu", None, progress.say), discover()["slow"], resolve("tiny", CACHE)
+sandbox = sandbox_for(sys.argv[1], device, Site.read(), progress)
 artefacts = Artefacts(sandbox, progress, hardware(device), 2)
 prepared = sandbox.prepare(engine, "cpu")
 print(artefacts.ensure(engine, "cpu", engine.variants["one"], model, prepared, {"name": model.name}))

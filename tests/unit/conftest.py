@@ -1,3 +1,4 @@
+import functools
 import os
 import sys
 
@@ -5,12 +6,32 @@ import pynvml
 import pytest
 
 from orchestrator.answers.replay import measure_again
+from orchestrator.base.paths import ROOT
 from orchestrator.cli import answer_commands, engine_commands, machine_commands, main, run_command
 from orchestrator.machine import detect, devices, site
 from orchestrator.machine.detect import Device
 from orchestrator.machine.host import Host
 from orchestrator.models.hub import fetch
+from orchestrator.plan import engine_yaml
 from tests.support.machines import FakeNvml, linux_machine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_fsync():
+    """What a test writes need not survive a power cut: waiting for the disk took a tenth of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checkouts_engines_read_once():
+    """The checkout's own engine.yaml files stay as they are: parsing all of them in every command took a quarter."""
+    read = engine_yaml.read
+    once = functools.cache(read)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_yaml, "read", lambda path: (once if path.is_relative_to(ROOT) else read)(path))
+        yield
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ class Launching:
             )  # fmt: skip
             context = Yardstick(self._weights, model.config, artefact, refer)
             verdict = judge_launch(self._sandbox.run(prepared, task), directory, job, context)
-            if verdict.outcome != "ok":
+            if verdict.outcome != "ok" or verdict.result is None:
                 raise CellError(verdict.outcome, verdict.reason or "")
             samples = read_samples(directory / "out" / "samples.jsonl")
             evidence = json.loads((directory / EVIDENCE).read_text(encoding="utf-8"))

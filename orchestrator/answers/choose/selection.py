@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.answers.choose.pareto import TRADED, axes_of, cost, pareto_set
 from orchestrator.answers.compare.pairing import rows_of, side_by_side
 from orchestrator.base import stats
 from orchestrator.base.errors import UserError, unknown
 from orchestrator.base.escape import first_line
-from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Flag
 from orchestrator.results.metrics.metric import Bound, Metric
 from orchestrator.results.metrics.registry import METRICS, asked_for, launches, objectives
 from orchestrator.results.row import Row, by_workload, notes, row_identity, row_names, workload_title
-
-TRADED = ("kl", "memory", "decode_tps")  # quality, memory, speed: what is given up for the objective
-SPEEDS = ("decode_tps", "e2e_tps")  # one speed is one axis
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,8 @@ def _answer(every: list[Row], objective: Metric, constraints: list[Constraint], 
     able = [row for row, found in misses if not found and objective.read(row).value is not None]
     able.sort(key=lambda row: _rank(objective, row))
     pick = able[0] if able else None
-    axes, lacking = _axes(objective, able)
-    front, unplaced = _pareto(able, axes)
+    axes, lacking = axes_of(objective, able)
+    front, unplaced = pareto_set(able, axes)
     shown = {id(row) for row in [*front, *unplaced]}
     straddling = [
         {"name": named[id(row)], **each} for row, found in judged for each in found if each["straddles"]
@@ -187,41 +185,10 @@ def _unknown_objective(row: Row, objective: Metric) -> dict[str, Any]:
             "why_unknown": objective.read(row).why}  # fmt: skip
 
 
-def _cost(quantity: Metric, value: float) -> float:
-    """Smaller is better, whatever the quantity."""
-    return -value if quantity.more_is_better else value
-
-
 def _rank(objective: Metric, row: Row) -> tuple[float, ...]:
     """By the objective; rows of the same figure by quality, memory and speed."""
     readings = [(each, each.read(row).value) for each in (objective, *(METRICS[key] for key in TRADED))]
-    return tuple(math.inf if value is None else _cost(quantity, value) for quantity, value in readings)
-
-
-# -- the Pareto set ----------------------------------------------------------------------------------------------------
-
-
-def _axes(objective: Metric, rows: list[Row]) -> tuple[list[Metric], list[Metric]]:
-    """(axes, those left out because no row knows them): the objective against quality, memory and speed."""
-    traded = [key for key in TRADED if key != objective.key and not (key in SPEEDS and objective.key in SPEEDS)]
-    wanted = [objective, *(METRICS[key] for key in traded)]
-    known = [each for each in wanted if any(each.read(row).value is not None for row in rows)]
-    return known, [each for each in wanted if each not in known] if rows else []
-
-
-def _pareto(rows: list[Row], axes: list[Metric]) -> tuple[list[Row], list[Row]]:
-    """(rows that no other beats on every axis, rows that cannot be placed since an axis is unknown), by medians."""
-    costs = [[None if (value := axis.read(row).value) is None else _cost(axis, value) for axis in axes] for row in rows]
-    placed = [(cost, row) for row, cost in zip(rows, costs, strict=True) if None not in cost]
-    front: list[tuple[list[float], Row]] = []
-    for cost, row in sorted(placed, key=lambda each: each[0]):  # whoever dominates a row comes before it
-        if not any(_dominates(other, cost) for other, _ in front):
-            front.append((cost, row))
-    return [row for _, row in front], [row for row, cost in zip(rows, costs, strict=True) if None in cost]
-
-
-def _dominates(ours: list[float], theirs: list[float]) -> bool:
-    return all(a <= b for a, b in zip(ours, theirs, strict=True)) and ours != theirs
+    return tuple(math.inf if value is None else cost(quantity, value) for quantity, value in readings)
 
 
 # -- what cannot be told apart from the pick ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pandas as pd
 from orchestrator.answers.compare.comparison import CANNOT_TELL, NO_ANCHOR, TOO_WIDE, UNANCHORED
 from orchestrator.base import escape, stats
 from orchestrator.base.escape import one_line
-from orchestrator.base.flags import Flag, known_flags
+from orchestrator.base.outcomes import Flag, known_flags
 from orchestrator.base.stats import Interval
 from orchestrator.base.terminal import WIDTH, grid
 from orchestrator.report.tables.markdown_table import pipe_table

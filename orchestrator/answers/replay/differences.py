@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.answers.replay import recorded_row
 from orchestrator.answers.replay.recorded_row import RecordedRow
 from orchestrator.base import stats
-from orchestrator.base.flags import known_flags
+from orchestrator.base.outcomes import known_flags
 from orchestrator.base.stats import Interval
 from orchestrator.machine.detect import Device
 from orchestrator.models.model import Model
@@ -208,9 +208,9 @@ def replay_verdict(
         return NOT_COMPARABLE, f"no interval: {stats.MIN_LAUNCHES} good launches are needed on either side"
     interval = f"the ratio's interval {ratio.bounds}"
     lowest, highest = 1 - tolerance, 1 + tolerance
-    if ratio.low > highest or ratio.high < lowest:
+    if ratio.is_beyond(lowest, highest):
         return NOT_REPRODUCED, f"{interval} lies outside 1 ± {tolerance:g}"
-    if ratio.low < lowest or ratio.high > highest:
+    if not ratio.is_within(lowest, highest):
         return NOT_REPRODUCED, (
             f"{interval} reaches beyond 1 ± {tolerance:g}: neither equal nor different is shown; "
             "more --launches, or a quieter machine, narrow it"
@@ -225,7 +225,8 @@ def conclusion(
     failure: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Both figures and the verdict, JSON-serialisable. `again` is None where nothing was measured."""
-    ratio, tokens = None, (None, "not compared: nothing was measured")
+    ratio = None
+    tokens: tuple[bool | None, str] = (None, "not compared: nothing was measured")
     if again is not None:
         ratio = stats.unpaired(again.row[METRIC]["values"], there.row[METRIC]["values"])
         tokens = compare_tokens(there.launches, again.launches)

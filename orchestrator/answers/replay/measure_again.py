@@ -139,7 +139,7 @@ class Remeasurement:
         row = self._there.row
         engine = self._known.get(row["engine"])
         variant = engine.variants.get(row["variant"]) if engine else None
-        if variant is None:
+        if engine is None or variant is None:
             what = "variant" if engine else "engine"
             missing = Difference(what, row[what], "not in this checkout", differences.check_out(self._there))
             self._differences.append(missing)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from orchestrator.results.launch_record import LaunchRecord
 from orchestrator.results.metrics import readings
 from orchestrator.results.metrics.metric import SIZES, SMALLER, Group, Metric, Over, Style
@@ -10,7 +12,7 @@ MIB = 1024 * 1024
 RSS = "the harness inside the container, sampled at 20 Hz"
 
 
-def _memory(key: str, field: str | None, title: str, short: str, meaning: str, source: str, **more) -> Metric:
+def _memory(key: str, field: str, title: str, short: str, meaning: str, source: str, **more: Any) -> Metric:
     return Metric(
         key=key,
         field=field,
@@ -38,7 +40,7 @@ def _kv_mib(launch: LaunchRecord) -> float | None:
 MEMORY = (
     _memory(
         "memory",
-        None,
+        "",
         "peak memory",
         "Memory",
         "largest peak of any launch, weights and KV cache included: device memory on an accelerator; on a CPU the "
@@ -85,7 +87,7 @@ MEMORY = (
     ),
     _memory(
         "runtime",
-        None,
+        "",
         "runtime memory",
         "Runtime",
         "what is resident on the host beyond weights and KV cache",
@@ -102,6 +104,7 @@ MEMORY = (
         RSS,
         formula="RssAnon + RssShmem, summed over the process tree: the largest sample",
         of_launch=lambda launch: launch.result["memory"]["peak_host_mib"],
+        listed=True,
         over=Over.LARGEST,
         terminal=True,
     ),
@@ -114,6 +117,7 @@ MEMORY = (
         RSS,
         formula="RssFile, summed over the process tree: the largest sample",
         of_launch=lambda launch: launch.result["memory"].get("peak_mapped_file_mib"),
+        listed=True,
         over=Over.LARGEST,
     ),
     _memory(
@@ -125,6 +129,7 @@ MEMORY = (
         "minus what was used before",
         "NVML or amdsmi on the host, as `peak_device_source` says; null without a GPU",
         of_launch=lambda launch: launch.analysis.get("peak_device_mib"),
+        listed=True,
         over=Over.LARGEST,
     ),
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from statistics import median
 from typing import Any
@@ -77,7 +78,7 @@ class Metric:
     """One measured quantity: everything that an output must know of it.
 
     key:        its name in `choose` and `compare`
-    field:      its name in a row, and so the column in CSV and store; "quality.kl" lies in a group of the row. None
+    field:      its name in a row, and so the column in CSV and store; "quality.kl" lies in a group of the row. Empty
                 where it is read from several
     title:      its name in a sentence;  short: at the head of a column
     unit:       canonical.  `units`: what a user may write, and its size in the canonical unit.  `display`: one of them
@@ -85,6 +86,7 @@ class Metric:
     better:     "more" or "less"; None where neither is
     drifts:     with the speed of the machine
     of_launch:  its values in a launch (of every iteration, for Over.SUMMARY); None where a row has it from elsewhere
+    listed:     whether the row has the launches' values one by one, under `each_launch`
     reader:     how it is read from a row, where that is more than its field
     limit, example:     the option of `choose` that bounds it, and a bound
     objective:  its name for `choose --objective`;  comparable: by `compare`
@@ -93,7 +95,7 @@ class Metric:
     """
 
     key: str
-    field: str | None
+    field: str
     title: str
     short: str
     meaning: str
@@ -102,13 +104,14 @@ class Metric:
     group: Group
     style: Style
     unit: str = ""
-    units: Mapping[str, float] = field(default_factory=lambda: SHARES)
+    units: Mapping[str, float] = dataclasses.field(default_factory=lambda: SHARES)
     display: str = ""
     better: str | None = None
     words: tuple[str, str] = ("faster", "slower")  # of a row that is better, and of one that is worse
     drifts: bool = True
     of_launch: Callable[[LaunchRecord], Any] | None = None
     over: Over = Over.SUMMARY
+    listed: bool = False
     reader: Callable[[Row], Reading] | None = None
     limit: str | None = None
     example: str = ""
@@ -136,6 +139,7 @@ class Metric:
 
     @property
     def more_is_better(self) -> bool:
+        """Whether a higher value is better."""
         return self.better == "more"
 
     @property
@@ -143,9 +147,13 @@ class Metric:
         """Whether a row holds a Summary of it, not a number."""
         return self.of_launch is not None and self.over is Over.SUMMARY
 
+    def by_launch(self, launches: list[LaunchRecord]) -> list[Any]:
+        """Its values in each of the launches."""
+        return [self.of_launch(launch) for launch in launches] if self.of_launch else []
+
     def of_launches(self, launches: list[LaunchRecord]) -> Summary | float | None:
         """The row's value; None where no launch knows it."""
-        values = [self.of_launch(launch) for launch in launches]
+        values = self.by_launch(launches)
         if self.over is Over.SUMMARY:
             measured = [value for value in values if value]
             return stats.summary([median(value) for value in measured], [each for value in measured for each in value])

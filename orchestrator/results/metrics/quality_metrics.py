@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from orchestrator.results.metrics import readings
 from orchestrator.results.metrics.metric import ENERGIES, SMALLER, Group, Metric, Over, Style
 
@@ -54,6 +56,7 @@ ENERGY = (
         better="less",
         words=SMALLER,
         of_launch=lambda launch: launch.analysis.get("energy_j_per_token"),
+        listed=True,
         over=Over.MEDIAN,
         reader=readings.energy,
         limit="--max-energy",
@@ -83,7 +86,7 @@ ENERGY = (
 )
 
 
-def _quality(name: str, title: str, short: str, meaning: str, formula: str, style: Style, **more) -> Metric:
+def _quality(name: str, title: str, short: str, meaning: str, formula: str, style: Style, **more: Any) -> Metric:
     return Metric(
         key=name,
         field=f"quality.{name}",

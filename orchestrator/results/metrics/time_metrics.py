@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from orchestrator.results.metrics.metric import RATES, TIMES, Group, Metric, Over, Style
 
 HARNESS = "step times of the harness, inside the engine's process"
 
 
-def _rate(key: str, title: str, short: str, meaning: str, formula: str, **more) -> Metric:
+def _rate(key: str, title: str, short: str, meaning: str, formula: str, **more: Any) -> Metric:
     """Tokens per second, of every iteration."""
     return Metric(
         key=key,
@@ -29,7 +31,7 @@ def _rate(key: str, title: str, short: str, meaning: str, formula: str, **more) 
     )
 
 
-def _time(field: str, title: str, short: str, meaning: str, formula: str, **more) -> Metric:
+def _time(field: str, title: str, short: str, meaning: str, formula: str, **more: Any) -> Metric:
     """Seconds: of every iteration or, with `over`, one number a launch."""
     return Metric(
         key=field.removesuffix("_s"),

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Flag
 from orchestrator.results.metrics.registry import asked_for
 from tests.support.summary_rows import STEADY, directory, failed, row
 from tests.support.terminal_output import complaint

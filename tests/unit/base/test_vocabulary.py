@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.flags import FLAGS, Flag, known_flags
-from orchestrator.base.outcomes import OUTCOMES, Cause, Outcome, exit_code
+from orchestrator.base.outcomes import FLAGS, OUTCOMES, Cause, Flag, Outcome, exit_code, known_flags
 
 ORCHESTRATOR = Path(__file__).parents[3] / "orchestrator"
 
@@ -22,6 +21,11 @@ def test_every_word_says_what_it_means_and_what_to_do(word):
 @pytest.mark.parametrize("word", [*Outcome, *Flag])
 def test_a_word_is_its_text(word):
     assert word == word.value and f"{word}" == str(word) == word.value and json.dumps([word]) == f'["{word.value}"]'
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_an_outcome_is_found_by_its_word(outcome):
+    assert Outcome.of(outcome.value) is outcome
 
 
 def test_the_words_of_published_results_stay():

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from common.limits import bandwidth, host_memory, matmul
+from common.limits import bandwidth, device_memory, host_memory, matmul
 from orchestrator.machine.measured_limits import limits_of
 
 
@@ -62,6 +62,34 @@ def test_the_program_prints_one_json_line():
 def test_a_device_without_a_driver_has_none(capfd):
     assert bandwidth.probe("rocm", 1, 0.01) is None
     assert "libamdhip64" in capfd.readouterr().err
+
+
+class Driver:
+    """A driver library whose calls succeed at once, or fail as `failing` says."""
+
+    def __init__(self, failing=""):
+        self.failing, self.called = failing, []
+
+    def __getattr__(self, name):
+        self.called.append(name)
+        return lambda *_: int(name == self.failing)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "allocate", "copy"),
+    [("cu", "cuMemAlloc_v2", "cuMemcpyDtoDAsync_v2"), ("hip", "hipMalloc", "hipMemcpyDtoDAsync")],
+)
+def test_a_gpu_copies_its_own_memory(monkeypatch, prefix, allocate, copy):
+    driver = Driver()
+    monkeypatch.setattr(device_memory.ctypes, "CDLL", lambda _name: driver)
+    reading = device_memory.device_bandwidth("lib.so", prefix, 0)
+    assert driver.called.count(allocate) == 2
+    assert driver.called.count(copy) == device_memory.COPIES_PER_PASS * host_memory.MIN_PASSES
+    assert len(reading["gbs"]) == host_memory.MIN_PASSES - 1  # without the first, which pays for the driver's start
+    assert reading["buffer_bytes"] == 2 << 30 and reading["threads"] is None
+    driver.failing = allocate
+    with pytest.raises(OSError, match=f"{allocate} returned 1"):
+        device_memory.device_bandwidth("lib.so", prefix, 0)
 
 
 def test_the_matmul_peak_grows_until_a_product_takes_long_enough(monkeypatch):

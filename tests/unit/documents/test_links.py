@@ -13,24 +13,15 @@ LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(#[^)\s]*)?\)|(?:src|href|srcset)=\"(?
 FENCE = re.compile(r"^( *)(```|~~~).*?^\1\2", re.DOTALL | re.MULTILINE)
 NAMED = re.compile(r"(?<![\w./])docs/[\w/.-]*\w")
 TEXT = {".py", ".sh", ".md", ".toml", ".yaml", ".yml", ".j2", ".js", ".rs", ".cff", ""}
-LEFT_OUT = {
-    ".git",
-    ".venv",
-    ".cache",
-    ".pytest_cache",
-    ".ruff_cache",
-    "__pycache__",
-    "results",
-    "node_modules",
-    "target",
-}
+LEFT_OUT = {".git", ".venv", ".cache", ".pytest_cache", ".ruff_cache", ".mypy_cache", "__pycache__", "target"}
+ELSEWHERE = {ROOT / "results", ROOT / "orchestrator" / "plan" / "template"}  # recorded; laid out in another place
 
 
 def written() -> list[Path]:
     """The text files of the checkout, but for caches and recorded results."""
     paths = [ROOT / "results" / "published" / "README.md"]
     for folder, folders, names in os.walk(ROOT):
-        folders[:] = sorted(set(folders) - LEFT_OUT)
+        folders[:] = sorted(name for name in set(folders) - LEFT_OUT if Path(folder) / name not in ELSEWHERE)
         paths += [Path(folder) / name for name in sorted(names) if Path(name).suffix in TEXT]
     return paths
 

@@ -1,5 +1,6 @@
-"""Every Dockerfile parses, and hadolint (which runs shellcheck on its RUN lines) finds nothing in it."""
+"""Dockerfiles are the same but where engines differ, and hadolint (with shellcheck for RUN lines) passes them."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,18 @@ import pytest
 
 from orchestrator.base.paths import ROOT
 from orchestrator.plan import engine_yaml
+from orchestrator.plan.new_engine import TEMPLATE
 
-DOCKERFILES = sorted([*ROOT.glob("bench_*/Dockerfile"), *ROOT.glob("docker/*.Dockerfile")])
+ENGINES = list(engine_yaml.discover().values())
+DOCKERFILES = sorted([*ROOT.glob("bench_*/Dockerfile"), *ROOT.glob("docker/*.Dockerfile"), TEMPLATE / "Dockerfile"])
+OWN = re.compile(r"# begin: this engine alone\n(.*?)# end: this engine alone\n", re.DOTALL)
+LONGEST = 12  # lines of an engine's own
+
+
+def shared(text, *folders):
+    """A Dockerfile without what may differ: names, the two defaults, the marked lines."""
+    text = re.sub(r"^ARG (BASE_IMAGE|DEVICE)=.*", r"ARG \1=", OWN.sub("", text), flags=re.MULTILINE)
+    return re.sub("|".join(folders), "bench_NAME", text)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +57,26 @@ def test_hadolint_would_find_something(hadolint, tmp_path, text, told):
     assert told in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("engine", engine_yaml.discover().values(), ids=lambda engine: engine.name)
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+def test_dockerfiles_differ_only_where_engines_do(engine):
+    text = (engine.folder / "Dockerfile").read_text(encoding="utf-8")
+    expected = (TEMPLATE / "Dockerfile").read_text(encoding="utf-8")
+    assert shared(text, *(folder.name for folder in engine.folders)) == shared(expected, "bench_NAME")
+    assert sum(block.count("\n") for block in OWN.findall(text)) <= LONGEST
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
 def test_an_engines_first_step_is_its_own(engine):
     """Of equal steps the builder takes the newest: that may be another engine's branch, without the layer wanted."""
-    lines = (engine.folder / "Dockerfile").read_text(encoding="utf-8").split("FROM ${BASE_IMAGE}\n")[1].splitlines()
-    first = next(line for line in lines if not line.startswith("#"))
+    first = (engine.folder / "Dockerfile").read_text(encoding="utf-8").split("FROM ${BASE_IMAGE}\n")[1].splitlines()[0]
     assert first == f"LABEL llm-inference-bench.software={engine.software.name}"
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+def test_system_packages_are_one_line(engine):
+    [line] = (engine.software / "packages.apt").read_text(encoding="utf-8").splitlines()
+    assert {"python3", "python3-venv"} <= set(line.split())
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", package) for package in line.split())
 
 
 def test_there_are_dockerfiles():

@@ -156,7 +156,7 @@ def test_documents(tmp_path, places, part, text):
 
 def test_every_metric_says_what_a_reader_needs():
     for key, metric in METRICS.items():
-        assert key == metric.key and metric.field or metric.reader
+        assert (key == metric.key and metric.field) or metric.reader
         assert all((metric.title, metric.short, metric.meaning, metric.formula, metric.source))
         assert metric.better in ("more", "less")
         assert not metric.limit or metric.parse(metric.example)

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from orchestrator.report import write
-from orchestrator.results import row_summary, summary
-from orchestrator.results import timeline
+from orchestrator.results import row_summary, summary, timeline
 from orchestrator.results.launch_record import LaunchRecord
 from tests.support.contenders import cell
 from tests.support.results_directory import Results, launch, sample
@@ -19,7 +18,8 @@ def test_shares_are_of_the_measured_iterations(tmp_path):
 
 
 def test_what_the_counters_did_not_say_is_left_out(tmp_path):
-    assert timeline.state(LaunchRecord(launch(tmp_path / "l", samples=[sample(foreign_cpu_s=None, steal_s=None)]))) == {}
+    directory = launch(tmp_path / "l", samples=[sample(foreign_cpu_s=None, steal_s=None)])
+    assert timeline.state(LaunchRecord(directory)) == {}
 
 
 def test_the_monitor_counts_from_the_launch_on(tmp_path):
@@ -29,7 +29,8 @@ def test_the_monitor_counts_from_the_launch_on(tmp_path):
         "series": {"temperature_c": [90, 40, 50, None], "cpu_mhz": [1, 3000, 3100, 2000], "power_w": [9, 10, 20, 30]},
     }))  # fmt: skip
     (directory / "evidence.json").write_text(json.dumps({"bandwidth_gbs": {"before": 28.0, "after": None}}))
-    assert timeline.state(LaunchRecord(directory)) == {"temperature_c": 50, "cpu_mhz": 3000, "power_w": 20, "bandwidth_gbs": 28.0}
+    expected = {"temperature_c": 50, "cpu_mhz": 3000, "power_w": 20, "bandwidth_gbs": 28.0}
+    assert timeline.state(LaunchRecord(directory)) == expected
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"series": null, "t_ns": null, "marks": null}'])
