@@ -131,6 +131,8 @@ def ready_schemes(engines: Iterable[Engine]) -> list[str]:
 
 def select_engines(requested: str, engines: dict[str, Engine]) -> list[Engine]:
     """The engines named in `all` or `a,b`, in that order. Raises UserError for an unknown one."""
+    if not engines:
+        raise UserError("no engine's folder (bench_*) lies beside the package: in a checkout, run `pip install -e .`")
     if requested == "all":
         return [engine for engine in engines.values() if not engine.test_only]
     chosen = []
