@@ -27,11 +27,11 @@ class GPTQModelEngine(TransformersEngine):
     """What GPTQModel calls the quantisation."""
 
     def load(self, job):
-        settings = job["settings"]
+        settings = job.settings
         self.prepare(job)
         kernels = load_extensions()
-        dtype = getattr(torch, settings.get("compute", job["precision"]))
-        path, device = job["model"]["artefact"], str(self.device)
+        dtype = getattr(torch, settings.get("compute", job.precision))
+        path, device = job.model.artefact, str(self.device)
         if "backend" in settings:
             backend = BACKEND(settings["backend"][self.device.type])
             self.model = GPTQModel.load(
@@ -42,8 +42,8 @@ class GPTQModelEngine(TransformersEngine):
                 path, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
             ).to(device)
         self.model.eval().requires_grad_(False)
-        torch.set_num_threads(job["threads"])  # after loading, which sets a count of its own
-        self.warm(job["shape"]["batch_size"])
+        torch.set_num_threads(job.threads)  # after loading, which sets a count of its own
+        self.warm(job.shape.batch_size)
         return read_back(self, self.method, kernels)
 
 

@@ -12,12 +12,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Half the CPUs by default; with one its model loader fails: "requests 2 workers but parent 'cpu' only has 1".
 os.environ["GPTQMODEL_CPU_WORKERS"] = str(max(2, int(os.environ.get("OMP_NUM_THREADS", "2"))))
 
+from common.contract import ConversionJob
 from common.convert.calibration_text import samples
 from common.convert.tokenizer import with_tokenizer
 
 
 def quantise(
-    checkpoint: Path, out: Path, job: dict, count: int, length: int, method: str, format: str, **config
+    checkpoint: Path, out: Path, job: ConversionJob, count: int, length: int, method: str, format: str, **config
 ) -> None:
     """Fill `out`, calibrated on `count` samples of `length` tokens, with a record of them in calibration.json.
 
@@ -27,7 +28,7 @@ def quantise(
 
     from bench_autogptq.extensions import load_extensions  # noqa: PLC0415
 
-    torch.set_num_threads(job["threads"])
+    torch.set_num_threads(job.threads)
     load_extensions()
     from gptqmodel import GPTQModel, QuantizeConfig  # noqa: PLC0415
     from gptqmodel.quantization import FORMAT, METHOD  # noqa: PLC0415

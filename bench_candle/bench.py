@@ -19,14 +19,14 @@ QUANTISED_POSITIONS = 4096  # quantized_llama.rs: MAX_SEQ_LEN, the length of its
 
 class Candle(Engine):
     def load(self, job):
-        self.vocabulary, positions = job["model"]["vocab_size"], cached_tokens(job["shape"])
-        if job["precision"] in ("int8", "int4") and positions > QUANTISED_POSITIONS:
+        self.vocabulary, positions = job.model.vocab_size, cached_tokens(job.shape)
+        if job.precision in ("int8", "int4") and positions > QUANTISED_POSITIONS:
             raise Unsupported(
                 f"candle's quantized_llama.rs has {QUANTISED_POSITIONS} positions; asked for: {positions}"
             )
-        threads = str(job["threads"])
+        threads = str(job.threads)
         self.process = subprocess.Popen(
-            [PROGRAM, "serve", job["model"]["artefact"], job["precision"], job["device"]["kind"]],
+            [PROGRAM, "serve", job.model.artefact, job.precision, job.device.kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # rayon multiplies floats; a second pool, of threads that spin, multiplies quantised weights

@@ -7,11 +7,12 @@ import subprocess
 from pathlib import Path
 
 from bench_candle.program import PROGRAM, failure
+from common.contract import ConversionJob
 from common.convert.artefact import main
 
 
-def convert(checkpoint: Path, out: Path, job: dict) -> None:
-    command = [PROGRAM, "convert", str(checkpoint), str(out / "model.gguf"), job["scheme"]]
+def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
+    command = [PROGRAM, "convert", str(checkpoint), str(out / "model.gguf"), job.scheme]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     if done.returncode:
         raise failure(json.loads(done.stdout or '{"error": "bench-candle convert died"}')["error"])

@@ -18,16 +18,16 @@ def read_back(facts: dict, job: dict) -> Loaded:
     floats = [FLOATS[dtype] for dtype in sorted(set(held) & set(FLOATS))]
     dtype = "float32" if blocks else "+".join(floats)  # activations and KV cache: of the weights' type, or float32
     # candle's cache is private, but it holds exactly the keys and values that the configuration describes.
-    config = json.loads(Path(job["model"]["path"], "config.json").read_text(encoding="utf-8"))
+    config = json.loads(Path(job.model.path, "config.json").read_text(encoding="utf-8"))
     token_bytes = kv_token_bytes(config, dtype)
     return Loaded(
         version=facts["version"],
         dtype=dtype,
         quantization="+".join(blocks) or None,
         weight_bytes=sum(held.values()),
-        threads=max(facts["threads"].values()) if job["device"]["kind"] == "cpu" else None,
+        threads=max(facts["threads"].values()) if job.device.kind == "cpu" else None,
         kv_dtype=dtype,
-        kv_bytes=token_bytes * job["shape"]["batch_size"] * cached_tokens(job["shape"]),
+        kv_bytes=token_bytes * job.shape.batch_size * cached_tokens(job.shape),
         extra={
             "weights": facts["weights"],
             "thread_pools": facts["threads"],

@@ -17,8 +17,8 @@ from common.tools.logits import log_softmax
 
 class CTranslate2(Engine):
     def load(self, job):
-        self.on_cpu = job["device"]["kind"] == "cpu"
-        device, compute_type = "cpu" if self.on_cpu else "cuda", job["scheme"]
+        self.on_cpu = job.device.kind == "cpu"
+        device, compute_type = "cpu" if self.on_cpu else "cuda", job.scheme
         if not self.on_cpu:
             # CTranslate2 opens libcublas.so.12 by its name, and pip installs it where the loader does not look.
             for library in sorted(PACKAGES.glob("nvidia/cublas/lib/libcublas*.so.12"), reverse=True):  # Lt first
@@ -26,11 +26,11 @@ class CTranslate2(Engine):
         supported = ctranslate2.get_supported_compute_types(device)
         if compute_type not in supported:
             raise Unsupported(f"this {device} computes in {', '.join(sorted(supported))}, not in {compute_type}")
-        artefact, self.vocabulary = job["model"]["artefact"], job["model"]["vocab_size"]
+        artefact, self.vocabulary = job.model.artefact, job.model.vocab_size
         self.generator = ctranslate2.Generator(
-            artefact, device=device, compute_type=compute_type, inter_threads=1, intra_threads=job["threads"]
+            artefact, device=device, compute_type=compute_type, inter_threads=1, intra_threads=job.threads
         )
-        threads = self._warm(job["shape"]["batch_size"])
+        threads = self._warm(job.shape.batch_size)
         return read_back(self.generator, artefact, threads)
 
     def generate(self, prompts, new_tokens):

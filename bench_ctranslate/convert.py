@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when transformers is imported
+from common.contract import ConversionJob
 from common.convert.artefact import main
 from common.engine import Unsupported
 
@@ -26,20 +27,20 @@ class Numbers:
         return {str(token): token for token in range(self.size)}
 
 
-def convert(checkpoint: Path, out: Path, job: dict) -> None:
+def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
     from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - torch takes seconds to import
     from ctranslate2.converters.transformers import _MODEL_LOADERS  # noqa: PLC0415
     from transformers import AutoConfig  # noqa: PLC0415
 
     class Converter(TransformersConverter):
         def load_tokenizer(self, *_, **__):
-            return Numbers(job["model"]["vocab_size"])
+            return Numbers(job.model.vocab_size)
 
     kind = type(AutoConfig.from_pretrained(checkpoint)).__name__
     if kind not in _MODEL_LOADERS:
         raise Unsupported(f"CTranslate2's converter does not know the architecture of {kind}")
     # force: `out` exists already, and is empty.
-    Converter(str(checkpoint)).convert(str(out), quantization=job["scheme"], force=True)
+    Converter(str(checkpoint)).convert(str(out), quantization=job.scheme, force=True)
 
 
 if __name__ == "__main__":

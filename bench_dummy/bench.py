@@ -10,11 +10,11 @@ from common.tools.sizes import DTYPE_BYTES
 
 class Dummy(Engine):
     def load(self, job):
-        self.settings, self.vocabulary, precision = job["settings"], job["model"]["vocab_size"], job["precision"]
+        self.settings, self.vocabulary, precision = job.settings, job.model.vocab_size, job.precision
         self.faults = Faults(self.settings)
-        scheme = job["scheme"] if precision in ("int8", "int4") else None
-        weights = job["model"]["parameters"] * DTYPE_BYTES.get(precision, 1)
-        return self.faults.in_load(Loaded("1", "float32" if scheme else precision, weights, scheme, job["threads"]))
+        scheme = job.scheme if precision in ("int8", "int4") else None
+        weights = job.model.parameters * DTYPE_BYTES.get(precision, 1)
+        return self.faults.in_load(Loaded("1", "float32" if scheme else precision, weights, scheme, job.threads))
 
     def generate(self, prompts, new_tokens):
         pace, sums = Pace(self.settings), [sum(prompt) for prompt in prompts]  # sums: [batch]

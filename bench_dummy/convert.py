@@ -8,7 +8,7 @@ from common.convert.artefact import main
 
 def convert(checkpoint, out, job):
     (out / "dummy.json").write_text(json.dumps({"from": sorted(path.name for path in checkpoint.iterdir())}))
-    time.sleep(job["settings"].get("convert_s", 0))
+    time.sleep(job.settings.get("convert_s", 0))
 
 
 if __name__ == "__main__":

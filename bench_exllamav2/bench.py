@@ -16,14 +16,14 @@ from common.tools.sizes import cached_tokens
 
 class ExLlama(Engine):
     def load(self, job):
-        batch = job["shape"]["batch_size"]
-        config = ExLlamaV2Config(job["model"]["artefact"])
+        batch = job.shape.batch_size
+        config = ExLlamaV2Config(job.model.artefact)
         config.arch_compat_overrides()
         config.max_batch_size = batch  # sizes its scratch buffers
         self.vocabulary = config.vocab_size
         self.model = ExLlamaV2(config)
         self.model.load()
-        self.cache = ExLlamaV2Cache(self.model, batch, cached_tokens(job["shape"]))
+        self.cache = ExLlamaV2Cache(self.model, batch, cached_tokens(job.shape))
         return read_back(self.model, self.cache, config)
 
     def generate(self, prompts, new_tokens):

@@ -11,13 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from common.contract import ConversionJob
 from common.convert.artefact import main
 from common.convert.tokenizer import require_text
 
 LENGTH = 2048  # of a calibration row, the converter's default
 
 
-def convert(checkpoint: Path, out: Path, job: dict) -> None:
+def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
     require_text(checkpoint, "EXL2")
     # The converter's rotary table ends at the model's context, and it does not check whether it reads beyond.
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
@@ -25,7 +26,7 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
     work = out.with_name("work")  # beside `out`, not in /tmp, which is memory: it grows to the model's size
     shutil.rmtree(work, ignore_errors=True)
     command = [sys.executable, "-m", "exllamav2.conversion.convert_exl2", "-i", str(checkpoint), "-o", str(work)]
-    command += ["-cf", str(out), "-b", str(job["settings"]["bits"]), "-hb", str(job["settings"]["head_bits"])]
+    command += ["-cf", str(out), "-b", str(job.settings["bits"]), "-hb", str(job.settings["head_bits"])]
     command += ["-l", length, "-ml", length]
     try:
         subprocess.run(command, check=True)

@@ -6,6 +6,7 @@ The bindings' own generator (`Llama.generate`) costs a fifth of the decode speed
 from __future__ import annotations
 
 import itertools
+from dataclasses import astuple
 
 import llama_cpp as llama
 import numpy as np
@@ -21,18 +22,18 @@ class LlamaCpp(Engine):
         self.job, self.log = job, Log()
         llama.llama_backend_init()
         parameters = llama.llama_model_default_params()
-        parameters.n_gpu_layers = 0 if job["device"]["kind"] == "cpu" else -1  # -1: all
+        parameters.n_gpu_layers = 0 if job.device.kind == "cpu" else -1  # -1: all
         # Read, not mapped: all weights are resident before the first step and count as this process's own memory.
         parameters.load_mode = llama.LLAMA_LOAD_MODE_NONE
-        self.model = llama.llama_model_load_from_file(f"{job['model']['artefact']}/model.gguf".encode(), parameters)
+        self.model = llama.llama_model_load_from_file(f"{job.model.artefact}/model.gguf".encode(), parameters)
         if not self.model:
             raise RuntimeError(f"llama.cpp did not load the model:\n{self.log.tail(8)}")
-        size, prompt, new = (job["shape"][key] for key in ("batch_size", "prompt_tokens", "new_tokens"))
+        size, prompt, new = astuple(job.shape)
         self.context = self._context(size * (prompt + new), size, size * prompt)
         self.batch = llama.llama_batch_init(size * prompt, 0, 1)
         self.sampler = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
         llama.llama_sampler_chain_add(self.sampler, llama.llama_sampler_init_greedy())
-        return read_back(self.model, self.context, self.log, job["device"]["kind"])
+        return read_back(self.model, self.context, self.log, job.device.kind)
 
     def generate(self, prompts, new_tokens):
         context, batch, sampler, sample = self.context, self.batch, self.sampler, llama.llama_sampler_sample
@@ -77,9 +78,9 @@ class LlamaCpp(Engine):
         parameters.n_ctx, parameters.n_seq_max = cells, sequences
         parameters.n_batch = max(parameters.n_batch, tokens_at_once)
         parameters.n_outputs_max_per_seq = outputs_per_sequence
-        parameters.n_threads = parameters.n_threads_batch = self.job["threads"]
+        parameters.n_threads = parameters.n_threads_batch = self.job.threads
         parameters.swa_full = False  # as llama-bench and llama-server do
-        if self.job["settings"].get("kv") == "f32":
+        if self.job.settings.get("kv") == "f32":
             parameters.type_k = parameters.type_v = llama.GGML_TYPE_F32
             # Flash attention casts an f32 cache to f16 at every step (llama-graph.cpp): log-probabilities off by 2e-3.
             parameters.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_DISABLED

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from common.contract import ConversionJob
 from common.convert.artefact import main
 from common.convert.safetensors_file import stored_dtype
 from common.convert.tokenizer import has_tokenizer
@@ -21,8 +22,8 @@ UNQUANTISED = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
 INTENDED = {"q8_0": {"Q8_0"}, "q4_0": {"Q4_0", "Q4_1", "Q6_K"}, "q4_k_m": {"Q4_K", "Q5_K", "Q6_K"}}
 
 
-def convert(checkpoint: Path, out: Path, job: dict) -> None:
-    scheme = job["scheme"]
+def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
+    scheme = job.scheme
     target = out / "model.gguf"
     if scheme in UNQUANTISED:
         write_gguf(checkpoint, target, scheme)
@@ -32,7 +33,7 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
     source = out / "source.gguf"
     # In the checkpoint's own type, so that nothing is lost before quantising.
     write_gguf(checkpoint, source, STORED.get(stored_dtype(checkpoint), "f32"))
-    command = [f"{sys.prefix}/bin/llama-quantize", str(source), str(target), scheme.upper(), str(job["threads"])]
+    command = [f"{sys.prefix}/bin/llama-quantize", str(source), str(target), scheme.upper(), str(job.threads)]
     subprocess.run(command, check=True)
     source.unlink()
     refuse_fallbacks(target, scheme)

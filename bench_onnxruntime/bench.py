@@ -18,13 +18,13 @@ class OnnxRuntime(Engine):
     def load(self, job):
         og.disable_telemetry_events()  # on by default; a measured process sends nothing
         og.Tensor(np.zeros(1, np.float32))  # creates the runtime's environment, whose threads are not the session's
-        artefact, device = job["model"]["artefact"], job["device"]["kind"]
+        artefact, device = job.model.artefact, job.device.kind
         # Some id must end a sequence: one beyond the vocabulary is an error, and without one the padding id is taken.
         # After that id the library yields padding, so `generate` starts anew there. A number replaces the ids of
         # genai_config.json; a list would be added to them.
-        self.ending = job["model"]["vocab_size"] - 1
+        self.ending = job.model.vocab_size - 1
         config = og.Config(artefact)
-        options = {"intra_op_num_threads": job["threads"]}
+        options = {"intra_op_num_threads": job.threads}
         config.overlay(json.dumps({"model": {"eos_token_id": self.ending, "decoder": {"session_options": options}}}))
         before = thread_count()
         self.model = og.Model(config)
@@ -33,8 +33,8 @@ class OnnxRuntime(Engine):
         threads = thread_count() - before
         if self.model.device_type.lower() != device:
             raise RuntimeError(f"the model is on {self.model.device_type}, not on {device}")
-        probe = self._start([[0]] * job["shape"]["batch_size"], 2)
-        return read_back(self.model, artefact, probe, job["shape"], threads if device == "cpu" else None)
+        probe = self._start([[0]] * job.shape.batch_size, 2)
+        return read_back(self.model, artefact, probe, job.shape, threads if device == "cpu" else None)
 
     def generate(self, prompts, new_tokens):
         length = len(prompts[0]) + new_tokens

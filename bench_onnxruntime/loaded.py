@@ -30,7 +30,7 @@ def read_back(
     layers = range(decoder["num_hidden_layers"])
     # caches: [batch, heads, tokens, size] each
     caches = [generator.get_output(name % layer) for layer in layers for name in outputs]
-    tokens = shape["prompt_tokens"] + shape["new_tokens"]  # what `generate` reserves
+    tokens = shape.prompt_tokens + shape.new_tokens  # what `generate` reserves
     return Loaded(
         version=f"{og.__version__} (onnxruntime {onnxruntime.__version__})",
         dtype=max((size, FLOATS[dtype]) for dtype, size in held.items() if dtype in FLOATS)[1],

@@ -30,19 +30,19 @@ class PyTorch(TransformersEngine):
     static_cache = None
 
     def load(self, job):
-        settings, shape = job["settings"], job["shape"]
+        settings, shape = job.settings, job.shape
         self.prepare(job)
         facts = {"transformers": transformers_version}
         if settings.get("attention") == "flash":
             self.next_ids = self.decode = self._next_ids_by_flash
             facts["scaled_dot_product_attention"] = "flash only"
-        torch.set_num_threads(job["threads"])
+        torch.set_num_threads(job.threads)
         torch.set_num_interop_threads(1)
         torch.set_float32_matmul_precision("highest")  # TF32 is not float32
         logging.disable_progress_bar()
         self.model, report = AutoModelForCausalLM.from_pretrained(
-            job["model"]["artefact"],
-            dtype=getattr(torch, settings.get("compute", job["precision"])),
+            job.model.artefact,
+            dtype=getattr(torch, settings.get("compute", job.precision)),
             attn_implementation="sdpa",
             local_files_only=True,
             use_safetensors=True,
@@ -56,7 +56,7 @@ class PyTorch(TransformersEngine):
         self.model.to(self.device).eval().requires_grad_(False)  # after quantising: new layers start in training mode
         if settings.get("compile"):
             facts["compile"] = self._compile()
-        self.warm(shape["batch_size"], shape["prompt_tokens"] if self.static_cache else 1)
+        self.warm(shape.batch_size, shape.prompt_tokens if self.static_cache else 1)
         return self._read_back(facts)
 
     def _compile(self):

@@ -23,10 +23,10 @@ BLOCK = 64  # tokens; a multiple of every size that a block of the KV cache can 
 
 class TensorRTLLM(Engine):
     def load(self, job):
-        shape, self.artefact = job["shape"], Path(job["model"]["artefact"])
+        shape, self.artefact = job.shape, Path(job.model.artefact)
         check_built_here(self.artefact)
         self.executor, self.opened = None, None
-        self.batch, self.tokens = shape["batch_size"], shape["prompt_tokens"] + shape["new_tokens"]
+        self.batch, self.tokens = shape.batch_size, shape.prompt_tokens + shape.new_tokens
         self.greedy = trtllm.SamplingConfig(beam_width=1, top_k=1)
         self._open("engine", self.batch, self.tokens)
         return read_back(self.artefact, shape)

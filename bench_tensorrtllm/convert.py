@@ -13,6 +13,7 @@ from pathlib import Path
 
 os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # TF32 is not float32, and TensorRT picks its kernels while it builds
 
+from common.contract import ConversionJob
 from common.convert.artefact import main
 from common.convert.calibration_text import text
 from common.convert.tokenizer import require_text
@@ -22,7 +23,7 @@ LONGEST = 8192  # tokens of a sequence; the default is the model's own limit, wh
 ROWS, ROW_CHARACTERS = 512, 2000  # of the calibration text; 512 rows are TensorRT-LLM's default
 
 
-def convert(checkpoint: Path, out: Path, job: dict) -> None:
+def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
     import tensorrt  # noqa: PLC0415 - half a minute that --smoke need not pay
     import torch  # noqa: PLC0415
     from tensorrt_llm.builder import BuildConfig, build  # noqa: PLC0415
@@ -30,10 +31,10 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
     from tensorrt_llm.models.automodel import AutoModelForCausalLM  # noqa: PLC0415
     from tensorrt_llm.models.modeling_utils import QuantAlgo, QuantConfig  # noqa: PLC0415
 
-    settings = job["settings"]
+    settings = job.settings
     algorithm = settings.get("quantize")
     quantization = QuantConfig(quant_algo=QuantAlgo(algorithm) if algorithm else None)
-    dtype = settings.get("compute", job["precision"])
+    dtype = settings.get("compute", job.precision)
     try:
         model_class = AutoModelForCausalLM.get_trtllm_model_class(str(checkpoint), False, None)
     except NotImplementedError as error:

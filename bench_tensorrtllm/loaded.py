@@ -37,7 +37,7 @@ def read_back(artefact: Path, shape: dict[str, int]) -> Loaded:
         quantization=quantization["quant_algo"],
         weight_bytes=weight_bytes,
         kv_dtype=quantization["kv_cache_quant_algo"] or dtype,
-        kv_bytes=kv_token_bytes(model, dtype) * shape["batch_size"] * cached_tokens(shape),
+        kv_bytes=kv_token_bytes(model, dtype) * shape.batch_size * cached_tokens(shape),
         extra={
             "tensorrt": tensorrt.__version__,
             "engine_bytes": plan_bytes,

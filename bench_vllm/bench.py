@@ -37,18 +37,18 @@ SPARE_TOKENS = 4096  # more than the blocks that vLLM keeps beside a batch's own
 
 class VLLM(Engine):
     def load(self, job):
-        settings, artefact = job["settings"], Path(job["model"]["artefact"])
+        settings, artefact = job.settings, Path(job.model.artefact)
         refuse_gptq(artefact)
-        batch, prompt = job["shape"]["batch_size"], job["shape"]["prompt_tokens"]
+        batch, prompt = job.shape.batch_size, job.shape.prompt_tokens
         longest, self.requests = longest_sequence(job), 0
         model_config = json.loads((artefact / "config.json").read_text(encoding="utf-8"))
-        if job["device"]["kind"] == "cpu":
-            torch.set_num_threads(job["threads"])  # before the engine, which then forbids it
+        if job.device.kind == "cpu":
+            torch.set_num_threads(job.threads)  # before the engine, which then forbids it
         config = EngineArgs(
             model=str(artefact),
-            dtype=settings.get("compute", job["precision"]),  # "auto" loads a float32 checkpoint as bfloat16
+            dtype=settings.get("compute", job.precision),  # "auto" loads a float32 checkpoint as bfloat16
             skip_tokenizer_init=True,
-            enforce_eager=job["device"]["kind"] in settings.get("eager_on", []),
+            enforce_eager=job.device.kind in settings.get("eager_on", []),
             tensor_parallel_size=settings.get("tensor_parallel", 1),
             enable_prefix_caching=False,
             max_model_len=longest,
@@ -123,10 +123,9 @@ class VLLM(Engine):
 
 def longest_sequence(job):
     """Tokens of the longest sequence that a launch feeds: its shape's, a question with its answer, or one to score."""
-    shape, ask = job["shape"], job.get("ask") or {"prompts": [], "new_tokens": 0}
-    answers = [len(question) + ask["new_tokens"] for question in ask["prompts"]]
-    scored = [len(tokens) + 1 for tokens in job.get("score", [])]
-    return max(shape["prompt_tokens"] + shape["new_tokens"], *answers, *scored, 0)
+    answers = [len(question) + job.ask.new_tokens for question in job.ask.prompts] if job.ask else []
+    scored = [len(tokens) + 1 for tokens in job.score]
+    return max(job.shape.prompt_tokens + job.shape.new_tokens, *answers, *scored, 0)
 
 
 if __name__ == "__main__":

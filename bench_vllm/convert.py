@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.contract import ConversionJob
 from common.convert.artefact import main
 from common.engine import Unsupported
 
@@ -17,7 +18,7 @@ PRESETS = {
 }
 
 
-def convert(checkpoint: Path, out: Path, job: dict) -> None:
+def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
     import torch  # noqa: PLC0415 - seconds that --smoke need not pay
     from compressed_tensors.compressors import ModelCompressor  # noqa: PLC0415
     from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config  # noqa: PLC0415
@@ -25,10 +26,10 @@ def convert(checkpoint: Path, out: Path, job: dict) -> None:
     from compressed_tensors.quantization.utils import calculate_qparams  # noqa: PLC0415
     from transformers import AutoModelForCausalLM  # noqa: PLC0415
 
-    if job["scheme"] not in PRESETS:
-        raise Unsupported(f"bench_vllm has no scheme {job['scheme']!r}; it has {', '.join(PRESETS)}")
-    compute = getattr(torch, job["settings"]["compute"])
-    preset, form = PRESETS[job["scheme"]]
+    if job.scheme not in PRESETS:
+        raise Unsupported(f"bench_vllm has no scheme {job.scheme!r}; it has {', '.join(PRESETS)}")
+    compute = getattr(torch, job.settings["compute"])
+    preset, form = PRESETS[job.scheme]
     scheme = preset_name_to_scheme(preset, ["Linear"])
     # Without a format's name the checkpoint says "fakequant", which vLLM does not treat as quantised.
     config = QuantizationConfig(config_groups={"group_0": scheme}, ignore=["lm_head"], format=form)

@@ -29,9 +29,9 @@ def read_back(engine: LLMEngine, config: VllmConfig, job: dict) -> Loaded:
         dtype=first["dtype"],
         quantization="; ".join(first["schemes"]) or None,
         weight_bytes=sum(worker["weight_bytes"] for worker in workers),
-        threads=first["threads"] if job["device"]["kind"] == "cpu" else None,
+        threads=first["threads"] if job.device.kind == "cpu" else None,
         kv_dtype=first["kv_dtype"],
-        kv_bytes=token_bytes * job["shape"]["batch_size"] * cached_tokens(job["shape"]),
+        kv_bytes=token_bytes * job.shape.batch_size * cached_tokens(job.shape),
         extra={
             "layers": first["layers"],
             "extra_copies_bytes": sum(worker["copy_bytes"] for worker in workers),

@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from common.contract import Job, Loaded
+
+__all__ = ["Engine", "Loaded", "Unsupported", "dtype_name"]
 
 
 class Unsupported(Exception):
     """Raised by `load` where this engine cannot run this job here; the message is the reason that the tables show."""
-
-
-@dataclass
-class Loaded:
-    """What was really loaded, read back from the engine - never copied from the request.
-
-    version:       the engine's own version string
-    dtype:         dtype in which the weights are held or computed: float32, bfloat16, float16
-    quantization:  scheme of the quantised weights as the engine names it (q8_0, nf4, int8), None when there is none
-    weight_bytes:  bytes of all weight tensors as held, quantised tensors with their scales
-    threads:       compute threads that the engine reports, None on a GPU or where it does not say
-    kv_dtype:      dtype of the KV cache, None where the engine does not say
-    kv_bytes:      bytes of KV cache needed for this job's shape, None where unknown
-    extra:         what else decides the numbers: attention kernel, compile mode, fallbacks of a quantiser
-    """
-
-    version: str
-    dtype: str
-    weight_bytes: int
-    quantization: str | None = None
-    threads: int | None = None
-    kv_dtype: str | None = None
-    kv_bytes: int | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The fields as result.json has them under "loaded"."""
-        return asdict(self)
 
 
 def dtype_name(dtype: Any) -> str:
@@ -50,8 +25,8 @@ class Engine:
     streams = True
     """False where the engine returns its tokens only at the end: time to first token then takes a run of its own."""
 
-    def load(self, job: dict[str, Any]) -> Loaded:
-        """Load the artefact at job["model"]["artefact"] as job["precision"], job["scheme"] and job["settings"] say.
+    def load(self, job: Job) -> Loaded:
+        """Load the artefact at job.model.artefact as job.precision, job.scheme and job.settings say.
 
         Raises Unsupported where this engine cannot do it on this device; any other exception becomes `load_failed`.
         """

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from common.contract import Failure, Job, Loaded, Phase, Questions, Result, Sample, Score, Warmup, read_job
 from common.engine import Engine, Unsupported
 from common.limits import bandwidth
 from common.machine import CpuClock, MemoryProbe, processes_left
@@ -51,81 +52,81 @@ def main(engine_class: type[Engine]) -> None:
     faulthandler.enable()
     # Registered first, so that it runs last, after the exit handlers of the engine and its libraries.
     atexit.register(lambda: write_json_atomically(options.out / "processes_left.json", processes_left()))
-    sys.exit(run(engine_class, json.loads(options.job.read_text(encoding="utf-8")), options.out))
+    sys.exit(run(engine_class, read_job(options.job, Job), options.out))
 
 
-def run(engine_class: type[Engine], job: dict[str, Any], out: Path) -> int:
+def run(engine_class: type[Engine], job: Job, out: Path) -> int:
     """Run `job` and write result.json into `out`, whatever happens. Returns the exit code, 0 or 1."""
-    result: dict[str, Any] = {"schema": 1, "outcome": "harness_error", "reason": None, "environment": _environment()}
+    facts: dict[str, Any] = {"environment": _environment()}  # fields of Result, as far as the launch comes
+    outcome, reason = "harness_error", None
     limits = _Limits(job)
     limits.probe("before")
     memory = MemoryProbe()
     samples = SampleLog(out / "samples.jsonl")
     try:
-        engine, iterations = _measure(engine_class, job, result, samples)
+        engine, iterations = _measure(engine_class, job, facts, samples)
         memory.stop()  # before scoring, whose log-probabilities are larger than many models
-        _score_and_ask(engine, iterations, job, out, result)
+        _score_and_ask(engine, iterations, job, out, facts)
         _guard("engine_error", engine.close)
         limits.probe("after")
-        result["outcome"] = "ok"
+        outcome = "ok"
     except Failed as failure:
-        result["outcome"], result["reason"] = failure.outcome, str(failure)
+        outcome, reason = failure.outcome, str(failure)
     except MemoryError:
-        result["outcome"], result["reason"] = "oom_suspected", _tail()
+        outcome, reason = "oom_suspected", _tail()
     except OSError as error:
-        result["outcome"] = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else result["outcome"]
-        result["reason"] = _tail()
+        outcome = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else outcome
+        reason = _tail()
     except Exception:  # not the engine's fault: the outcome stays harness_error, with a reason
-        result["reason"] = _tail()
+        reason = _tail()
     samples.close()
-    result["memory"] = memory.peak()
-    result["bandwidth"] = limits.readings
-    write_json_atomically(out / "result.json", result)
-    if result["outcome"] != "ok":
-        print(f"{result['outcome']}: {result['reason']}", file=sys.stderr, flush=True)
-    return 0 if result["outcome"] == "ok" else 1
+    facts.update(memory=memory.peak(), bandwidth=limits.readings)
+    if outcome == "ok":
+        write_json_atomically(out / "result.json", Result(**facts))
+        return 0
+    write_json_atomically(out / "result.json", {**facts, **vars(Failure(outcome, reason))})
+    print(f"{outcome}: {reason}", file=sys.stderr, flush=True)
+    return 1
 
 
 def _measure(
-    engine_class: type[Engine], job: dict[str, Any], result: dict[str, Any], samples: SampleLog
+    engine_class: type[Engine], job: Job, facts: dict[str, Any], samples: SampleLog
 ) -> tuple[Engine, _Iterations]:
-    """Load, warm up, measure. Fills `result` as it goes, so that a failure keeps what came before it."""
+    """Load, warm up, measure. Fills `facts` as it goes, so that a failure keeps what came before it."""
     started = time.monotonic()
     engine, loaded = _guard("load_failed", lambda: _load(engine_class, job))
-    result["load_s"] = time.monotonic() - started
+    facts["load_s"] = time.monotonic() - started
     gc.collect()
     gc.freeze()  # spares every later collection a framework's hundred thousand objects
-    result["loaded"] = loaded
-    result["streams"] = engine.streams
+    facts["loaded"] = loaded
+    facts["streams"] = engine.streams
 
     iterations = _Iterations(engine, job, samples)
-    result["warmup"] = iterations.warm_up()
-    result["first_generate_s"] = iterations.first_generate_s
-    for _ in range(job["repetitions"]):
+    facts["warmup"] = iterations.warm_up()
+    facts["first_generate_s"] = iterations.first_generate_s
+    for _ in range(job.repetitions):
         iterations.next("measure")
-    for _ in range(job.get("prefix_pairs", 0)):
+    for _ in range(job.prefix_pairs):
         iterations.prefix_pair()
-    result["samples"] = iterations.count
+    facts["samples"] = iterations.count
     return engine, iterations
 
 
-def _score_and_ask(
-    engine: Engine, iterations: _Iterations, job: dict[str, Any], out: Path, result: dict[str, Any]
-) -> None:
+def _score_and_ask(engine: Engine, iterations: _Iterations, job: Job, out: Path, facts: dict[str, Any]) -> None:
     """Log-probabilities and answers to questions, in one launch of a cell and after its speed is on disk."""
-    sequences = [*job.get("score", []), *iterations.sequences[: job.get("score_generated", 0)]]
+    sequences = [*job.score, *iterations.sequences[: job.score_generated]]
     if sequences:
-        seconds = job.get("score_s") or math.inf
-        result["scores"] = _guard("engine_error", lambda: _score(engine, sequences, out, seconds))
-    if job.get("ask"):
-        result["answers"] = _guard("engine_error", lambda: _ask(engine, job["ask"], job["shape"]["batch_size"]))
+        seconds = job.score_s or math.inf
+        facts["scores"] = _guard("engine_error", lambda: _score(engine, sequences, out, seconds))
+    if questions := job.ask:
+        facts["answers"] = _guard("engine_error", lambda: _ask(engine, questions, job.shape.batch_size))
 
 
 class _Limits:
     """The device's bandwidth right before and after what is measured, if the job asks for it."""
 
-    def __init__(self, job: dict[str, Any]):
-        self._seconds, self._kind, self._threads = job.get("probe_s"), job["device"]["kind"], job["threads"]
+    def __init__(self, job: Job):
+        self._seconds, self._kind, self._threads = job.probe_s, job.device.kind, job.threads
         self.readings: dict[str, Any] = {}
 
     def probe(self, when: str) -> None:
@@ -133,40 +134,43 @@ class _Limits:
             self.readings[when] = bandwidth.probe(self._kind, self._threads, self._seconds)
 
 
-def _load(engine_class: type[Engine], job: dict[str, Any]) -> tuple[Engine, dict[str, Any]]:
+def _load(engine_class: type[Engine], job: Job) -> tuple[Engine, Loaded]:
     engine = engine_class()
-    loaded = engine.load(job).as_dict()
-    json.dumps(loaded, allow_nan=False)  # fail now: a value that JSON lacks would cost the whole result at the end
+    loaded = engine.load(job)
+    if not isinstance(loaded, Loaded):
+        raise TypeError(f"load returned {loaded!r}, not Loaded")
+    json.dumps(vars(loaded), allow_nan=False)  # fail now: a value that JSON lacks would cost the result at the end
     return engine, loaded
 
 
 class _Iterations:
     """Runs the job's prompts one after another; every iteration has prompts of its own, so no prefix cache can help."""
 
-    def __init__(self, engine: Engine, job: dict[str, Any], samples: SampleLog):
+    def __init__(self, engine: Engine, job: Job, samples: SampleLog):
         self._engine, self._job, self._samples = engine, job, samples
         self.count = 0
         self.sequences: list[list[int]] = []  # prompt + generated tokens of the first row of every iteration
         self.first_generate_s: float | None = None
 
-    def warm_up(self) -> dict[str, Any]:
+    def warm_up(self) -> Warmup:
         """At least `min` iterations, then until the last three are steady, at most `max`.
 
         After `max_s` seconds none beyond `min` is started: large models on a CPU would warm up for 15 minutes.
         """
-        rule = self._job["warmup"]
+        rule = self._job.warmup
+        longest = math.inf if rule.max_s is None else rule.max_s
         durations: list[float] = []
-        while len(durations) < rule["max"]:
-            if len(durations) >= rule["min"] and sum(durations) >= rule.get("max_s", math.inf):
+        while len(durations) < rule.max:
+            if len(durations) >= rule.min and sum(durations) >= longest:
                 break
             durations.append(self.next("warmup"))
-            if len(durations) >= rule["min"] and is_steady(durations, rule["span"]):
-                return {"iterations": len(durations), "steady": True}
-        return {"iterations": len(durations), "steady": is_steady(durations, rule["span"]) or not rule["max"]}
+            if len(durations) >= rule.min and is_steady(durations, rule.span):
+                return Warmup(len(durations), steady=True)
+        return Warmup(len(durations), is_steady(durations, rule.span) or not rule.max)
 
-    def next(self, phase: str) -> float:
+    def next(self, phase: Phase) -> float:
         """Run, audit and record one iteration. Returns its duration in seconds."""
-        prompts, new_tokens = self._job["prompts"][self.count], self._job["shape"]["new_tokens"]
+        prompts, new_tokens = self._job.prompts[self.count], self._job.shape.new_tokens
         cpu = CpuClock()
         ttft_ns = None
         if not self._engine.streams:
@@ -177,21 +181,21 @@ class _Iterations:
         if self.first_generate_s is None:
             self.first_generate_s = seconds
         self.sequences.append(prompts[0] + [step[0] for step in iteration.ids])
-        self._record(phase, iteration, cpu, {} if ttft_ns is None else {"ttft_ns": ttft_ns})
+        self._record(phase, iteration, cpu, ttft_ns)
         self.count += 1
         return seconds
 
     def prefix_pair(self) -> None:
         """One token for a new prompt, then one for the same prompt again, which a prefix cache would make faster."""
-        prompts = self._job["prompts"][self.count]
+        prompts = self._job.prompts[self.count]
         for phase in ("fresh", "repeat"):
             cpu = CpuClock()
-            self._record(phase, self._iterate(prompts, 1), cpu, {})
+            self._record(phase, self._iterate(prompts, 1), cpu)
         self.count += 1
 
-    def _record(self, phase: str, iteration: Iteration, cpu: CpuClock, more: dict[str, int]) -> None:
-        times = {"start_ns": iteration.start_ns, "steps_ns": iteration.steps_ns}
-        self._samples.append({"i": self.count, "phase": phase, **times, "ids": iteration.ids, **cpu.lap(), **more})
+    def _record(self, phase: Phase, iteration: Iteration, cpu: CpuClock, ttft_ns: int | None = None) -> None:
+        sample = Sample(self.count, phase, iteration.steps_ns, iteration.ids, iteration.start_ns, ttft_ns, **cpu.lap())
+        self._samples.append(sample)
 
     def _iterate(self, prompts: list[list[int]], new_tokens: int) -> Iteration:
         try:
@@ -204,12 +208,12 @@ class _Iterations:
             raise Failed("engine_error", _tail()) from error
 
 
-def _score(engine: Engine, sequences: list[list[int]], out: Path, seconds: float) -> list[dict[str, Any] | None]:
+def _score(engine: Engine, sequences: list[list[int]], out: Path, seconds: float) -> list[Score | None]:
     """Teacher-forced log-probabilities of every sequence, saved as logprobs-<k>.npy ([tokens - 1, vocab] float32).
 
     No sequence is started after `seconds`: the list is then shorter. None: the engine has no log-probabilities.
     """
-    scores: list[dict[str, Any] | None] = []
+    scores: list[Score | None] = []
     deadline = time.monotonic() + seconds
     for number, tokens in enumerate(sequences):
         if number and time.monotonic() > deadline:
@@ -228,15 +232,13 @@ def _score(engine: Engine, sequences: list[list[int]], out: Path, seconds: float
         mean = float(own.mean())
         if not math.isfinite(mean):
             raise ValueError(f"the mean log-probability of sequence {number} is {mean}")
-        scores.append({"mean_logprob": mean, "file": f"logprobs-{number}.npy"})
+        scores.append(Score(mean, f"logprobs-{number}.npy"))
     return scores
 
 
-def _ask(engine: Engine, ask: dict[str, Any], batch: int) -> list[list[int]]:
+def _ask(engine: Engine, ask: Questions, batch: int) -> list[list[int]]:
     """The tokens that follow every question; all rows of the batch get the same question, and the first row is kept."""
-    return [
-        [int(step[0]) for step in engine.generate([question] * batch, ask["new_tokens"])] for question in ask["prompts"]
-    ]
+    return [[int(step[0]) for step in engine.generate([question] * batch, ask.new_tokens)] for question in ask.prompts]
 
 
 def _guard(outcome: str, action: Callable[[], Any]) -> Any:

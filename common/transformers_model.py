@@ -21,8 +21,8 @@ class TransformersEngine(Engine):
 
     def prepare(self, job):
         """Set the device (torch.device) and the capacity: tokens in the KV cache at the end of the job's shape."""
-        self.device = torch.device({"cpu": "cpu", "metal": "mps"}.get(job["device"]["kind"], "cuda"))
-        self.capacity = cached_tokens(job["shape"])
+        self.device = torch.device({"cpu": "cpu", "metal": "mps"}.get(job.device.kind, "cuda"))
+        self.capacity = cached_tokens(job.shape)
         self.decode = self.next_ids
 
     def fresh_cache(self):

@@ -22,7 +22,7 @@ with atheris.instrument_imports(include=["orchestrator"]):
     from orchestrator.base.errors import UserError
     from orchestrator.base.paths import ROOT
     from orchestrator.base.reading import Unreadable
-    from orchestrator.judge.samples import BadSamples, read_samples
+    from orchestrator.judge.launch_files import BadSamples, read_samples
     from orchestrator.models.formats import gguf
     from orchestrator.models.formats.binary import UnreadableArtefact
     from orchestrator.models.formats.tensor_list import read_artefact
@@ -61,10 +61,11 @@ def vocabulary(folder: Path, content: bytes) -> None:
 
 
 def samples(folder: Path, content: bytes) -> None:
-    (folder / "samples.jsonl").write_bytes(content)
+    (folder / "out").mkdir(exist_ok=True)
+    (folder / "out" / "samples.jsonl").write_bytes(content)
     with suppress(BadSamples):
-        for each in read_samples(folder / "samples.jsonl"):
-            assert each["steps_ns"][-1] > 0
+        for each in read_samples(folder):
+            assert each.steps_ns[-1] > 0
 
 
 def records(folder: Path, content: bytes) -> None:
@@ -116,7 +117,7 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         "ctranslate2": [b"\6\0\0\0\2\0A\0\1\0\0\0\1\0\0\0\2\0a\0\1\2\0\0\0\1\2\0\0\0zz\0\0\0\0"],
         "journal": [(results(folder / "run", [cell()]) / journal.NAME).read_bytes()],
         "result": [json.dumps(result()).encode()],
-        "samples": [(json.dumps(sample()) + "\n").encode()],
+        "samples": [(json.dumps(vars(sample())) + "\n").encode()],
         "manifest": [(ROOT / "bench_dummy" / "engine.yaml").read_bytes()],
         "model_entry": [b"model: tiny\nready:\n  gguf-q4_0: {hub: ORG/NAME@REV, file: a.gguf}\n"],
     }

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import shutil
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from common.contract import ConversionJob, read_job
 from common.engine import Unsupported
 from common.tools.result_files import write_json_atomically
 
 ARTEFACT = "artefact"
 
 
-def main(convert: Callable[[Path, Path, dict[str, Any]], None]) -> None:
+def main(convert: Callable[[Path, Path, ConversionJob], None]) -> None:
     """Run `convert(checkpoint_dir, out_dir, job)`, which fills `out_dir`.
 
     Leaves OUT/artefact/ with manifest.json ({"files": {name: sha256}}), or OUT/error.json ({"outcome", "reason"}) and
@@ -28,7 +27,7 @@ def main(convert: Callable[[Path, Path, dict[str, Any]], None]) -> None:
     parser.add_argument("--job", type=Path, default=Path("/job/job.json"))
     parser.add_argument("--out", type=Path, default=Path("/out"))
     options = parser.parse_args()
-    job = json.loads(options.job.read_text(encoding="utf-8"))
+    job = read_job(options.job, ConversionJob)
     final = options.out / ARTEFACT
     if final.exists():
         print("already converted")
@@ -38,7 +37,7 @@ def main(convert: Callable[[Path, Path, dict[str, Any]], None]) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        convert(Path(job["model"]["path"]), temporary, job)
+        convert(Path(job.model.path), temporary, job)
         files = {
             str(path.relative_to(temporary)): sha256(path) for path in sorted(temporary.rglob("*")) if path.is_file()
         }

@@ -6,9 +6,9 @@ python -m common.limits --job job.json --out DIRECTORY       writes DIRECTORY/li
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+from common.contract import LimitsJob, read_job
 from common.limits import bandwidth, matmul
 from common.tools.result_files import write_json_atomically
 
@@ -22,8 +22,8 @@ def main() -> None:
     parser.add_argument("--job", type=Path, default=Path("/job/job.json"))
     parser.add_argument("--out", type=Path, default=Path("/out"))
     options = parser.parse_args()
-    job = json.loads(options.job.read_text(encoding="utf-8"))
-    kind, threads = job["device"]["kind"], job["threads"]
+    job = read_job(options.job, LimitsJob)
+    kind, threads = job.device.kind, job.threads
     probes = [bandwidth.probe(kind, threads, BANDWIDTH_S) for _ in range(REPEATS)]
     write_json_atomically(options.out / "limits.json", {"bandwidth": probes, "matmul": matmul.peaks(kind, threads)})
 

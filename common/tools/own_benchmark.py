@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from common.contract import Job, read_job
 from common.tools.result_files import write_json_atomically
 
 
-def main(measure: Callable[[dict[str, Any]], dict[str, float]]) -> None:
+def main(measure: Callable[[Job], dict[str, float]]) -> None:
     """`measure(job)` returns {"decode_tps", "prefill_tps"} in tokens/s; written to OUT/own_benchmark.json.
 
     `measure` raises SystemExit with a text, or any exception, where there is no figure; stderr's last line says why.
@@ -20,5 +19,4 @@ def main(measure: Callable[[dict[str, Any]], dict[str, float]]) -> None:
     parser.add_argument("--job", type=Path, default=Path("/job/job.json"))
     parser.add_argument("--out", type=Path, default=Path("/out"))
     options = parser.parse_args()
-    job = json.loads(options.job.read_text(encoding="utf-8"))
-    write_json_atomically(options.out / "own_benchmark.json", measure(job))
+    write_json_atomically(options.out / "own_benchmark.json", measure(read_job(options.job, Job)))

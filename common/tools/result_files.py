@@ -7,12 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from common.contract import Sample
+
 
 def write_json_atomically(path: Path, value: Any) -> None:
-    """Write `value` as JSON: temporary file, fsync, rename. NaN and infinity are refused (ValueError)."""
+    """Write `value`, or a record, as JSON: temporary file, fsync, rename. Raises ValueError for NaN and infinity."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, allow_nan=False, sort_keys=True)
+        json.dump(value, file, indent=1, allow_nan=False, sort_keys=True, default=vars)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
@@ -25,9 +27,9 @@ class SampleLog:
     def __init__(self, path: Path):
         self._file = path.open("a", encoding="utf-8")
 
-    def append(self, sample: dict[str, Any]) -> None:
+    def append(self, sample: Sample) -> None:
         """Write one line and wait for the disk. Raises OSError, and ValueError for NaN or infinity."""
-        self._file.write(json.dumps(sample, allow_nan=False) + "\n")
+        self._file.write(json.dumps(vars(sample), allow_nan=False) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 

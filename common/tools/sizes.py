@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from common.contract import Shape
+
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int32": 4, "int16": 2, "int8": 1}
 
 
@@ -18,6 +20,6 @@ def kv_token_bytes(config: dict[str, Any], dtype: str) -> int:
     return 2 * config["num_hidden_layers"] * kv_heads * head_size * DTYPE_BYTES[dtype]
 
 
-def cached_tokens(shape: dict[str, int]) -> int:
+def cached_tokens(shape: Shape) -> int:
     """Tokens that one sequence's KV cache holds at the end of a job's shape: the last token is never fed back."""
-    return shape["prompt_tokens"] + shape["new_tokens"] - 1
+    return shape.prompt_tokens + shape.new_tokens - 1

@@ -50,5 +50,5 @@ def _scratch(place: Path) -> Iterator[Path]:
 
 
 def json_hash(value: object, digits: int = 64) -> str:
-    """The first hex digits of the SHA-256 of `value` as JSON, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:digits]
+    """The first hex digits of the SHA-256 of `value`, JSON or records, as JSON, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=vars).encode()).hexdigest()[:digits]

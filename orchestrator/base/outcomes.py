@@ -27,7 +27,7 @@ class Cause(Enum):
 class Outcome(str, Enum):
     """How a cell or a launch ended: a word, equal to its text, with what it means and what to do about it.
 
-    >>> Outcome.of("oom_gpu").is_out_of_memory
+    >>> OUTCOMES["oom_gpu"].is_out_of_memory
     True
     """
 
@@ -111,16 +111,10 @@ class Outcome(str, Enum):
     INTERRUPTED = ("interrupted", Cause.RUN, "the run was stopped", "continue with --resume")
     HARNESS_ERROR = ("harness_error", Cause.RUN, "the suite itself failed", "report it, with the log")
 
-    @classmethod
-    def of(cls, word: str) -> Outcome:
-        """The outcome of that word. Raises KeyError for a word that is none."""
-        return cls[word.upper()]
+    __str__ = str.__str__
 
-    def __str__(self) -> str:
-        return str.__str__(self)
-
-    def __format__(self, form: str) -> str:
-        return str.__format__(self, form)
+    def __format__(self, spec: str) -> str:
+        return str.__format__(self, spec)
 
     @property
     def is_failure(self) -> bool:
@@ -143,12 +137,12 @@ class Outcome(str, Enum):
         return self.is_loss or self in (Outcome.UNSUPPORTED, Outcome.DISK_FULL)
 
 
-OUTCOMES = tuple(outcome.value for outcome in Outcome)
+OUTCOMES: dict[str, Outcome] = {outcome.value: outcome for outcome in Outcome}
 
 
 def exit_code(words: Iterable[str]) -> int:
     """0 when every cell is ok or unsupported, 130 when one was interrupted, else 1."""
-    outcomes = [Outcome.of(word) for word in words]
+    outcomes = [OUTCOMES[word] for word in words]
     if Outcome.INTERRUPTED in outcomes:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if any(outcome.is_failure for outcome in outcomes) else EXIT_OK

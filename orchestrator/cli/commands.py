@@ -77,8 +77,8 @@ class CommandGroup(click.Group):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         items = [CompletionItem(name, help=about) for name, (_, about) in COMMANDS.items()]
         offered = [item for item in items if item.value.startswith(incomplete)]
-        if incomplete.startswith("-"):
-            run = self.get_command(ctx, DEFAULT)
+        run = self.get_command(ctx, DEFAULT)
+        if run is not None and incomplete.startswith("-"):
             offered += click.Command.shell_complete(self, ctx, incomplete)
             offered += run.shell_complete(click.Context(run, parent=ctx, info_name=DEFAULT), incomplete)
         return offered

@@ -19,7 +19,6 @@ from click.shell_completion import (
     ShellComplete,
     ZshComplete,
     add_completion_class,
-    get_completion_class,
     split_arg_string,
 )
 
@@ -34,7 +33,6 @@ from orchestrator.plan.engine import PRECISIONS, select_engines
 from orchestrator.results import journal
 from orchestrator.sandbox.task import ISOLATIONS
 
-SHELLS = ("bash", "zsh", "fish")
 Complete = Callable[[click.Context, click.Parameter, str], list]
 
 # bash takes ':' and '=' for the ends of words, so that its COMP_WORDS cannot be put together again: the line is split
@@ -67,7 +65,7 @@ class Quiet(ShellComplete):
             return super().get_completions(args, incomplete)
         return []
 
-    def source_vars(self) -> dict[str, Any]:
+    def source_vars(self) -> Any:
         return {**super().source_vars(), "program": shlex.quote(_path())}
 
 
@@ -100,13 +98,14 @@ class Fish(Quiet, FishComplete):
     ).replace('string split ","', 'string split -m 1 ","')  # a list holds commas as well
 
 
-for each in (Bash, Zsh, Fish):
+SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": Zsh, "fish": Fish}
+for each in SHELLS.values():
     add_completion_class(each)
 
 
 def script(shell: str, cli: click.Command) -> str:
     """What the user's shell has to read."""
-    return get_completion_class(shell)(cli, {}, program(), VARIABLE).source()
+    return SHELLS[shell](cli, {}, program(), VARIABLE).source()
 
 
 def _path() -> str:

@@ -11,7 +11,7 @@ from orchestrator.base import stats
 from orchestrator.base.reading import Unreadable, is_number, parse, read_text
 from orchestrator.base.stats import Summary
 from orchestrator.judge.gates import delays
-from orchestrator.judge.verdict import RESULT_LIMIT
+from orchestrator.judge.launch_files import RESULT_LIMIT
 from orchestrator.sandbox.task import Ended, tail
 
 

@@ -17,6 +17,7 @@ import itertools
 from statistics import median
 from typing import Any
 
+from common.contract import Job, Sample
 from orchestrator.base.outcomes import Flag
 from orchestrator.base.stats import percentile
 
@@ -27,15 +28,17 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 NOISE_NEEDS_S = 0.2  # CPU counters tick at 100 Hz: a shorter iteration's share is rounding
 
 
-def iteration_metrics(sample: dict[str, Any], batch: int, prompt_tokens: int, streams: bool) -> dict[str, float | None]:
+def iteration_metrics(sample: Sample, batch: int, prompt_tokens: int, streams: bool) -> dict[str, float | None]:
     """decode_tps, prefill_tps, e2e_tps [tokens/s], ttft_s and itl_s (median) [s] of one iteration.
 
     None is what the sample does not support: no decode speed of one token, no itl_s where the engine does not stream.
-    Raises KeyError where such an engine's sample has no "ttft_ns".
+    Raises ValueError where such an engine's sample has no ttft_ns.
     """
-    times = [t / 1e9 for t in sample["steps_ns"]]
+    times = [t / 1e9 for t in sample.steps_ns]
     count, last = len(times), times[-1]
-    ttft = times[0] if streams else sample["ttft_ns"] / 1e9
+    if not streams and sample.ttft_ns is None:
+        raise ValueError(f"iteration {sample.i} has no ttft_ns, though its engine does not stream")
+    ttft = times[0] if streams or sample.ttft_ns is None else sample.ttft_ns / 1e9
     decoding = last - ttft
     return {
         "ttft_s": ttft,
@@ -48,21 +51,20 @@ def iteration_metrics(sample: dict[str, Any], batch: int, prompt_tokens: int, st
     }
 
 
-def launch_metrics(samples: list[dict[str, Any]], job: dict[str, Any], streams: bool) -> dict[str, Any]:
+def launch_metrics(samples: list[Sample], job: Job, streams: bool) -> dict[str, Any]:
     """All speeds of a launch, from its measured iterations.
 
     Returns for each of SPEEDS the list of values, one an iteration; "steps_s", the times between steps of all of them;
     "itl_p90_s" and "itl_p99_s", None below P90_NEEDS and P99_NEEDS steps; and "flags". `noisy_host`: in some iteration
     others took more than NOISY_SHARE of a core.
     """
-    shape = job["shape"]
-    measured = [sample for sample in samples if sample["phase"] == "measure"]
-    prompt_tokens = len(job["prompts"][0][0])  # a text of the user's own may be shorter than the shape says
-    rows = [iteration_metrics(each, shape["batch_size"], prompt_tokens, streams) for each in measured]
+    measured = [sample for sample in samples if sample.phase == "measure"]
+    prompt_tokens = len(job.prompts[0][0])  # a text of the user's own may be shorter than the shape says
+    rows = [iteration_metrics(each, job.shape.batch_size, prompt_tokens, streams) for each in measured]
     steps = []
     if streams:
         for sample in measured:
-            times = sample["steps_ns"]
+            times = sample.steps_ns
             steps += [(later - earlier) / 1e9 for earlier, later in itertools.pairwise(times)]
     flags = []
     if any(_is_noisy(sample) for sample in measured):
@@ -76,6 +78,6 @@ def launch_metrics(samples: list[dict[str, Any]], job: dict[str, Any], streams: 
     }
 
 
-def _is_noisy(sample: dict[str, Any]) -> bool:
-    seconds, foreign = sample["steps_ns"][-1] / 1e9, sample.get("foreign_cpu_s")
+def _is_noisy(sample: Sample) -> bool:
+    seconds, foreign = sample.steps_ns[-1] / 1e9, sample.foreign_cpu_s
     return foreign is not None and seconds >= NOISE_NEEDS_S and foreign / seconds > NOISY_SHARE

@@ -7,14 +7,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from common.contract import Job, Loaded, Probe
 from orchestrator.judge import step_bytes
 from orchestrator.judge.gates.physics import Traffic
 from orchestrator.models import dimensions
-from orchestrator.models.dimensions import ParameterCounts
+from orchestrator.models.dimensions import FLOAT_BYTES, ParameterCounts
 from orchestrator.models.formats.binary import UnreadableArtefact
 from orchestrator.models.formats.tensor_list import read_artefact
-
-ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class StepReads:
 
 
 def step_reads(
-    loaded: dict[str, Any], weights: ParameterCounts, config: dict[str, Any], job: dict[str, Any], artefact: Path | None
+    loaded: Loaded, weights: ParameterCounts, config: dict[str, Any], job: Job, artefact: Path | None
 ) -> StepReads:
     """From the tensor table of the converted artefact; else from the bytes that the engine says it holds.
 
@@ -46,32 +45,32 @@ def step_reads(
     The input embedding is looked up, not read, and is left out unless it is tied and so is the head as well. Where the
     table and the engine's own word differ, the smaller counts: a limit must never be set too low.
     """
-    read, source = loaded["weight_bytes"] - _embedding(loaded, weights), "weights as the engine reports them"
+    read, source = loaded.weight_bytes - _embedding(loaded, weights), "weights as the engine reports them"
     if artefact is not None:
         try:
             table = step_bytes.step_bytes(read_artefact(artefact), config)
             looked_up = table.total - table.read
-            read, source = min(table.read, loaded["weight_bytes"] - looked_up), table.source
+            read, source = min(table.read, loaded.weight_bytes - looked_up), table.source
         except (UnreadableArtefact, OSError) as error:
             source += f" ({str(error).splitlines()[0]})"
-    shape = job["shape"]
+    shape = job.shape
     cache = dimensions.read_per_step(
-        config, loaded["kv_dtype"], shape["batch_size"], len(job["prompts"][0][0]), shape["new_tokens"]
+        config, loaded.kv_dtype, shape.batch_size, len(job.prompts[0][0]), shape.new_tokens
     )
     return StepReads(max(0, read), cache, source)
 
 
-def _embedding(loaded: dict[str, Any], weights: ParameterCounts) -> int:
+def _embedding(loaded: Loaded, weights: ParameterCounts) -> int:
     """Bytes of the input embedding as loaded, or of its second copy where the engine holds a tied one twice."""
-    size = max((ITEM_BYTES.get(part, 4) for part in loaded["dtype"].split("+")), default=4)
+    size = max((FLOAT_BYTES.get(part, 4) for part in loaded.dtype.split("+")), default=4)
     if weights.head:
         return weights.embedding * size
-    held_twice = loaded["weight_bytes"] >= size * (weights.parameters + weights.embedding) * 0.99
+    held_twice = loaded.weight_bytes >= size * (weights.parameters + weights.embedding) * 0.99
     return weights.embedding * size if held_twice else 0
 
 
 def step_traffic(
-    reads: StepReads, decode_tps: list[float], batch: int, probes: dict[str, Any], devices: int = 1
+    reads: StepReads, decode_tps: list[float], batch: int, probes: dict[str, Probe | None], devices: int = 1
 ) -> Traffic | None:
     """For the physics gate and mbu; None without a decode speed.
 
@@ -84,11 +83,11 @@ def step_traffic(
     if not decode_tps:
         return None
     taken = [probe for probe in probes.values() if probe]
-    caches = [probe["last_level_cache"] for probe in taken if probe["last_level_cache"]]
+    caches = [probe.last_level_cache for probe in taken if probe.last_level_cache]
     return Traffic(
         step_bytes=reads.total,
         steps_per_s=median(decode_tps) / batch,
-        bandwidth=tuple(devices * probe["best_gbs"] * 1e9 for probe in taken),
+        bandwidth=tuple(devices * probe.best_gbs * 1e9 for probe in taken),
         cache_bytes=max(caches, default=None),
     )
 
@@ -102,7 +101,6 @@ def prefill_flops(weights: ParameterCounts, config: dict[str, Any], batch: int, 
     are needed, so the head counts once a row.
     """
     layers, heads = config.get("num_hidden_layers") or 0, config.get("num_attention_heads") or 0
-    size = config.get("head_dim") or (config["hidden_size"] // heads if heads and config.get("hidden_size") else 0)
-    attention = 4 * layers * heads * size * prompt_tokens * (prompt_tokens + 1) / 2
+    attention = 4 * layers * heads * (dimensions.head_size(config) or 0) * prompt_tokens * (prompt_tokens + 1) / 2
     head = 2 * (weights.head or weights.embedding)
     return batch * (2 * weights.linear * prompt_tokens + attention + head)

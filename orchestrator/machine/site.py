@@ -6,53 +6,37 @@ Read from `site.yaml` in the checkout (not under version control); an environmen
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
 from pathlib import Path
 
-from orchestrator.base import reading
-from orchestrator.base.errors import UserError, unknown
+import msgspec
+
+from orchestrator.base.errors import UserError
 from orchestrator.base.paths import ROOT
+from orchestrator.base.reading import YamlFile
 
 HOST_CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
-@dataclass(frozen=True)
-class Site:
-    """Settings that reach the builds.
+class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings that reach the builds."""
 
-    ca_bundle:            PEM file added to the images' trust store (default: the host's own; "none" adds nothing)
-    pip_index_url:        replaces pip's default index
-    pip_extra_index_url:  further index
-    wheelhouse:           directory of wheels, put once into the base image; pip looks there too
-    apt_mirror:           replaces the Debian mirror
-    """
-
+    # PEM file added to the images' trust store (default: the host's own; "none" adds nothing)
     ca_bundle: str | None = None
-    pip_index_url: str | None = None
-    pip_extra_index_url: str | None = None
-    wheelhouse: str | None = None
-    apt_mirror: str | None = None
+    pip_index_url: str | None = None  # replaces pip's default index
+    pip_extra_index_url: str | None = None  # further index
+    wheelhouse: str | None = None  # directory of wheels, put once into the base image; pip looks there too
+    apt_mirror: str | None = None  # replaces the Debian mirror
 
     @classmethod
     def read(cls, path: Path = ROOT / "site.yaml", environment: dict[str, str] | None = None) -> Site:
         """Raises UserError for an unknown key, or a file or directory that is not there."""
         environment = dict(os.environ) if environment is None else environment
-        names = [each.name for each in fields(cls)]
-        values = {}
+        site = cls()
         if path.is_file():
-            content = reading.load(path) or {}
-            if not isinstance(content, dict):
-                raise UserError(f"{path}: expected `key: value` lines with the keys {', '.join(names)}")
-            values = content
-            for key in values:
-                if key not in names:
-                    raise unknown(f"key in {path}", str(key), names)
-                if not isinstance(values[key], str | None):
-                    raise UserError(f"{path}: {key}: expected text, not {values[key]!r}")
-        for name in names:
-            if environment.get(f"BENCH_{name.upper()}"):
-                values[name] = environment[f"BENCH_{name.upper()}"]
-        site = cls(**values)
+            source = YamlFile(path)
+            site = cls() if source.content is None else source.convert(cls)
+        given = {name: environment.get(f"BENCH_{name.upper()}") for name in cls.__struct_fields__}
+        site = msgspec.structs.replace(site, **{name: value for name, value in given.items() if value})
         site._check()
         return site
 

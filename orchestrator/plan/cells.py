@@ -4,26 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
+from common.contract import Shape as Shape  # noqa: PLC0414 - whoever imports Cell wants it, too
 from orchestrator.base.errors import UserError, unknown
 from orchestrator.plan.engine import PRECISIONS, Engine, Variant
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One workload's size."""
-
-    batch_size: int
-    prompt_tokens: int
-    new_tokens: int
-
-    def within(self, other: Shape) -> bool:
-        """True where `other` is as large in every respect: what does not fit for this one does not fit for that one."""
-        return all(mine <= theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True))
-
-    def __str__(self) -> str:
-        return f"batch {self.batch_size}, {self.prompt_tokens} + {self.new_tokens} tokens"
 
 
 @dataclass(frozen=True)

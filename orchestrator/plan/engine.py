@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from orchestrator.base.errors import UserError, unknown
 
-PRECISIONS = ("float32", "bfloat16", "float16", "float8", "int8", "int4")
-STATES = ("supported", "caveat", "planned", "unsupported")
+Precision = Literal["float32", "bfloat16", "float16", "float8", "int8", "int4"]
+State = Literal["supported", "caveat", "planned", "unsupported"]
+Kind = Literal["cpu", "cuda", "rocm", "metal"]
+PRECISIONS, STATES, DEVICES = get_args(Precision), get_args(State), get_args(Kind)
 WRONG = "wrong"  # of a model architecture: it runs, and what it computes is not what the model computes
-DEVICES = ("cpu", "cuda", "rocm", "metal")
-VERIFIED = r"\d{4}-\d\d-\d\d, .+, [\w./-]+"  # when, on what, and where the results are
 RUNNABLE = ("supported", "caveat")
 
 
@@ -133,8 +133,10 @@ def ready_schemes(engines: Iterable[Engine]) -> list[str]:
 def select_engines(requested: str | None, engines: dict[str, Engine]) -> list[Engine]:
     """The engines named in `all` or `a,b`, in that order; None: those `by_default`, the reference first.
 
-    Raises UserError for an unknown one.
+    Raises UserError for an unknown one, and where there is none at all.
     """
+    if not engines:
+        raise UserError("no engine's folder (bench_*) lies beside the package: in a checkout, run `pip install -e .`")
     if requested is None:
         chosen = [engine for engine in engines.values() if engine.by_default]
         return sorted(chosen, key=lambda engine: not engine.reference)

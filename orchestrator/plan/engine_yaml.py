@@ -1,17 +1,141 @@
-"""Finding engines, and reading engine.yaml strictly."""
+"""engine.yaml: what may stand in it, and how the engines of a checkout are read."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import yaml
+import msgspec
+from msgspec import Meta, field
 
-from orchestrator.base.errors import UserError
 from orchestrator.base.paths import ROOT
+from orchestrator.base.reading import YamlFile
 from orchestrator.models.ready import schemes
-from orchestrator.plan.engine import DEVICES, PRECISIONS, STATES, VERIFIED, WRONG, DeviceEntry, Engine, Support, Variant
+from orchestrator.plan.engine import DeviceEntry, Engine, Kind, Precision, State, Support, Variant
+
+WHOLE = r"(?!\n)$"  # `$` alone lets a line's end pass
+VERIFIED = rf"^\d{{4}}-\d\d-\d\d, .+, [\w./-]+{WHOLE}"
+Verified = (
+    Literal[False]
+    | Annotated[str, Meta(pattern=VERIFIED, description="false, or text: <date>, <hardware>, <result file>")]
+)
+Name = Annotated[str, Meta(pattern=f"^[a-z0-9][a-z0-9_.-]*{WHOLE}", description="a name of a-z, 0-9, '_', '-', '.'")]
+Capability = Annotated[str, Meta(pattern=rf"^(>=|<)\d+\.\d+{WHOLE}", description="text of the form >=8.9 or <10.0")]
+Supported = Literal["supported"]
+
+
+class SupportEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """`supported`, or whether and why not."""
+
+    state: State  # supported, caveat (the note becomes a footnote), planned, or unsupported
+    note: str | None = None  # the reason; required unless the state is supported
+    link: str | None = None  # where to read more
+
+    def __post_init__(self) -> None:
+        if self.state != "supported" and self.note is None:
+            raise ValueError(f"note: the reason, since the state is {self.state!r}")
+
+    def support(self) -> Support:
+        return Support(self.state, self.note, self.link)
+
+
+class ArchitectureEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """`supported`, or how a family of models goes wrong."""
+
+    state: State | Literal["wrong"]  # as of a device; or wrong: never measured
+    note: str | None = None  # the reason; required unless the state is supported
+    link: str | None = None  # where to read more
+    # Of `wrong`: only where prompt and answer together are longer than this key of config.json says
+    beyond: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.state != "supported" and self.note is None:
+            raise ValueError(f"note: the reason, since the state is {self.state!r}")
+        if self.beyond and self.state != "wrong":
+            raise ValueError("beyond: no such key where the state is not 'wrong'")
+
+    def support(self) -> Support:
+        return Support(self.state, self.note, self.link, self.beyond)
+
+
+class DeviceSection(SupportEntry, forbid_unknown_fields=True):
+    """One kind of device."""
+
+    # The image that the engine's own is built on, pinned by digest; required where the engine runs, but on metal
+    base: str | None = None
+    native: bool = False  # compiled for this CPU or GPU: its features become part of the image's name
+    # When, on what, and where the results are: "2026-11-20, <hardware>, <file>"; false where no author has run it,
+    # which is `unverified` in the matrix
+    verified: Verified | None = None
+    # Another pip index, used if it answers; a wheelhouse stands in for it, unless the lock pins a build that only
+    # this index has (torch==2.13.0+rocm7.2)
+    extra_index_url: str | None = None
+    version: str | None = None  # the engine's version there, where it is not the one above
+
+    def entry(self) -> DeviceEntry:
+        """What the rest of the suite is given."""
+        verified = True if self.verified is None else self.verified
+        return DeviceEntry(self.support(), self.base, self.native, verified, self.extra_index_url, self.version)
+
+
+class VariantSection(msgspec.Struct, forbid_unknown_fields=True):
+    """One way to run the engine; its key is its name in the tables."""
+
+    precision: Precision  # the column
+    devices: dict[str, Supported | SupportEntry]  # where it runs, of the devices above
+    scheme: str | None = None  # how the weights are held, in the engine's own word; default: the variant's name
+    settings: dict[str, Any] = field(default_factory=dict)  # passed to bench.py and convert.py unchanged
+    artefact: str | None = None  # name of what convert.py makes; absent: the checkpoint itself is loaded
+    row_multiple: int | None = None  # weight rows must be divisible by it, otherwise the cell is `unsupported`
+    column_multiple: int | None = None  # the same for the number of rows, which is a matrix's number of outputs
+    # The same for any number in the model's config.json: {vocab_size: 8}
+    requires: dict[str, int] = field(default_factory=dict)
+    compute_capability: Capability | None = None  # of an NVIDIA GPU: ">=8.9" or "<10.0"; any other is `unsupported`
+    gpus: int = 1  # the least number of GPUs
+    default: bool = False  # measured when no --variants is given
+    # One scheme or a list: ready-made checkpoints that it loads as they are. A variant with `ready` and without
+    # `artefact` can be measured with those only
+    ready: str | list[str] = field(default_factory=list)
+
+    def variant(self, name: str) -> Variant:
+        """What the rest of the suite is given."""
+        values = {key: getattr(self, key) for key in self.__struct_fields__}
+        ready = (self.ready,) if isinstance(self.ready, str) else tuple(self.ready)
+        return Variant(**{
+            **values, "name": name, "scheme": self.scheme or name, "ready": ready, "devices": _supports(self.devices),
+        })  # fmt: skip
+
+
+class Capabilities(msgspec.Struct, forbid_unknown_fields=True):
+    """What the engine can do."""
+
+    streams: bool  # yields a step as soon as its ids are on the host
+    logprobs: bool  # gives log-probabilities
+    batch: bool  # false: batch size 1 only
+    ragged: bool = False  # prompts of one batch may differ in length (only `check` asks for it)
+
+
+class EngineFile(msgspec.Struct, forbid_unknown_fields=True):
+    """engine.yaml: everything that the suite knows about an engine."""
+
+    # The folder is bench_<name>
+    name: Annotated[str, Meta(pattern=f"^[a-z0-9_]+{WHOLE}", description="text of the form [a-z0-9_]+")]
+    title: str  # the name in tables
+    version: str  # the engine's version
+    homepage: str  # where the engine is at home
+    licence: str  # the engine's licence
+    capabilities: Capabilities  # what the engine can do
+    devices: dict[Kind, DeviceSection]  # what there is for each kind of device
+    variants: dict[Name, VariantSection]  # the ways to run it
+    test_only: bool = False  # kept out of `--engines all`
+    by_default: bool = False  # measured where --engines names none
+    reference: bool = False  # one folder only: its float32 is what every variant is compared with
+    calibrates: str | None = None  # bench_dummy only: the variant whose delays are read back; leave it out of a copy
+    # The same software as bench_<builds_on>: its lock, build script and modules. The Dockerfile repeats its steps
+    # down to the install, so that both images share that layer
+    builds_on: str | None = None
+    # Families of models, as `check --architectures` tried them; one that is not listed is tried
+    architectures: dict[str, Supported | ArchitectureEntry] = field(default_factory=dict)
 
 
 def discover(root: Path = ROOT) -> dict[str, Engine]:
@@ -19,222 +143,52 @@ def discover(root: Path = ROOT) -> dict[str, Engine]:
     return {engine.name: engine for engine in (read(path) for path in sorted(root.glob("bench_*/engine.yaml")))}
 
 
-class _Reader:
-    """Takes a YAML tree apart and knows the line of everything it complains about."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        content = path.read_bytes()
-        try:
-            text = content.decode("utf-8")
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            raise UserError(f"{path}:{line}: not valid YAML: expected text in UTF-8") from error
-        try:
-            self.root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from error
-        except RecursionError:
-            raise UserError(f"{path}:1: not valid YAML: nested too deeply") from None
-        except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
-            raise UserError(f"{path}:{line}: not valid YAML: {error.reason}") from error
-
-    def fail(self, node: yaml.Node | None, key: str, expected: str) -> UserError:
-        line = node.start_mark.line + 1 if node is not None else 1
-        return UserError(f"{self.path}:{line}: {key + ': ' if key else ''}expected {expected}")
-
-    def fail_key(self, mapping: yaml.MappingNode, name: str, key: str, expected: str) -> UserError:
-        """As `fail`, at the line of the key `name`: a block value begins a line below it."""
-        return self.fail(next(each for each, _ in mapping.value if each.value == name), key, expected)
-
-    def items(self, node: yaml.Node | None, key: str) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            raise self.fail(node, key, "a mapping of keys to values")
-        found: dict[str, yaml.Node] = {}
-        for name, value in node.value:
-            if not isinstance(name, yaml.ScalarNode):
-                raise self.fail(name, key, "plain text as a key")
-            if name.value in found:
-                raise self.fail(name, f"{key}.{name.value}".lstrip("."), "each key once")
-            found[name.value] = value
-        return found
-
-    def section(
-        self, node, key: str, required: tuple[str, ...], optional: tuple[str, ...] = ()
-    ) -> dict[str, yaml.Node]:
-        found = self.items(node, key)
-        for name in found:
-            if name not in required + optional:
-                expected = f"one of the keys {', '.join(required + optional)}"
-                raise self.fail_key(node, name, f"{key}.{name}".lstrip("."), expected)
-        for name in required:
-            if name not in found:
-                raise self.fail(node, f"{key}.{name}".lstrip("."), "this key, which is missing")
-        return found
-
-    def value(self, node: yaml.Node, key: str, kind: type, choices: tuple | None = None, pattern: str | None = None):
-        try:
-            value = yaml.SafeLoader("").construct_object(node, deep=True)
-        except (yaml.YAMLError, ValueError) as error:
-            raise self.fail(node, key, f"a plain value, not one tagged {node.tag}") from error
-        if kind is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-            raise self.fail(node, key, f'text (write it in quotes: "{node.value}")')
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            names = {
-                str: "text", bool: "true or false", int: "a whole number", dict: "a mapping",
-                (str, bool): "false, or text that says when, on what, and where the results are",
-            }  # fmt: skip
-            raise self.fail(node, key, names[kind])
-        if choices is not None and value not in choices:
-            raise self.fail(node, key, f"one of {', '.join(map(str, choices))}, not {value!r}")
-        if pattern is not None and not re.fullmatch(pattern, value):
-            raise self.fail(node, key, f"text of the form {pattern}, not {value!r}")
-        return value
+def real_engines() -> list[Engine]:
+    """The engines that are more than a test."""
+    return [engine for engine in discover().values() if not engine.test_only]
 
 
 def read(path: Path) -> Engine:
     """Read and check one engine.yaml. Raises UserError: file, line, key, what was expected."""
-    reader = _Reader(path)
-    required = ("name", "title", "version", "homepage", "licence", "capabilities", "devices", "variants")
-    top = reader.section(
-        reader.root, "", required, ("test_only", "by_default", "reference", "calibrates", "architectures", "builds_on")
-    )
-    name = reader.value(top["name"], "name", str, pattern="[a-z0-9_]+")
-    if path.parent.name != f"bench_{name}":
-        raise reader.fail(top["name"], "name", f"{path.parent.name.removeprefix('bench_')!r}, as the folder is named")
-    flags = ("streams", "logprobs", "batch")
-    capabilities = reader.section(top["capabilities"], "capabilities", flags, ("ragged",))
-    devices = {}
-    for kind, node in reader.items(top["devices"], "devices").items():
-        if kind not in DEVICES:
-            raise reader.fail_key(top["devices"], kind, f"devices.{kind}", f"one of {', '.join(DEVICES)}")
-        devices[kind] = _device(reader, node, kind)
-    variants = {}
-    for label, node in reader.items(top["variants"], "variants").items():
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", label):
-            raise reader.fail_key(top["variants"], label, f"variants.{label}", "a name of a-z, 0-9, '_', '-', '.'")
-        variants[label] = _variant(reader, node, label, devices)
-    if not variants:
-        raise reader.fail(top["variants"], "variants", "at least one variant")
-    text = {key: reader.value(top[key], key, str) for key in ("title", "version", "homepage", "licence")}
-    if "calibrates" in top:
-        text["calibrates"] = reader.value(top["calibrates"], "calibrates", str, choices=tuple(variants))
-    if "builds_on" in top:
-        text["builds_on"] = path.parents[1] / f"bench_{reader.value(top['builds_on'], 'builds_on', str)}"
-        if text["builds_on"] == path.parent or not (text["builds_on"] / "engine.yaml").is_file():
-            raise reader.fail(top["builds_on"], "builds_on", "the name of another engine's folder, without bench_")
-    architectures = reader.items(top["architectures"], "architectures") if "architectures" in top else {}
-    flags_of_folder = {
-        key: reader.value(top[key], key, bool) for key in ("test_only", "by_default", "reference") if key in top
-    }
-    return Engine(
-        folder=path.parent,
-        name=name,
-        capabilities={
-            "ragged": False,
-            **{key: reader.value(node, f"capabilities.{key}", bool) for key, node in capabilities.items()},
-        },
-        devices=devices,
-        variants=variants,
-        architectures={key: _architecture(reader, node, f"architectures.{key}") for key, node in architectures.items()},
-        **{"test_only": False, **flags_of_folder},
-        **text,
-    )
+    source = YamlFile(path)
+    content = source.convert(EngineFile)
+    _check(content, source)
+    values = {key: getattr(content, key) for key in content.__struct_fields__}
+    return Engine(**{
+        **values,
+        "folder": path.parent,
+        "capabilities": msgspec.structs.asdict(content.capabilities),
+        "devices": {kind: section.entry() for kind, section in content.devices.items()},
+        "variants": {name: section.variant(name) for name, section in content.variants.items()},
+        "builds_on": path.parents[1] / f"bench_{content.builds_on}" if content.builds_on else None,
+        "architectures": _supports(content.architectures),
+    })  # fmt: skip
 
 
-def _support(reader: _Reader, node: yaml.Node, key: str) -> Support:
-    """`supported`, or {state, note, link}; everything but plain support needs a note that says why."""
-    if isinstance(node, yaml.ScalarNode):
-        return Support(reader.value(node, key, str, choices=("supported",)))
-    found = reader.section(node, key, ("state",), ("note", "link"))
-    return _support_of(reader, node, found, key)
+def _check(content: EngineFile, source: YamlFile) -> None:
+    """What no single type says. Raises UserError."""
+    folder = source.path.parent
+    if folder.name != f"bench_{content.name}":
+        raise source.error(["name"], f"{folder.name.removeprefix('bench_')!r}, as the folder is named")
+    for kind, section in content.devices.items():
+        if section.state in ("supported", "caveat") and kind != "metal" and section.base is None:
+            raise source.error(["devices", kind, "base"], "the image that this engine's own is built on")
+    if not content.variants:
+        raise source.error(["variants"], "at least one variant")
+    for name, variant in content.variants.items():
+        for kind in [kind for kind in variant.devices if kind not in content.devices]:
+            expected = f"a device listed under devices: {', '.join(content.devices)}"
+            raise source.error(["variants", name, "devices", kind], expected)
+        for scheme in [variant.ready] if isinstance(variant.ready, str) else variant.ready:
+            if not schemes.parse(scheme):
+                raise source.error(["variants", name, "ready"], f"{schemes.EXPECTED}, not {scheme!r}")
+    if content.calibrates is not None and content.calibrates not in content.variants:
+        raise source.error(["calibrates"], f"one of {', '.join(content.variants)}, not {content.calibrates!r}")
+    other = folder.with_name(f"bench_{content.builds_on}")
+    if content.builds_on is not None and (other == folder or not (other / "engine.yaml").is_file()):
+        raise source.error(["builds_on"], "the name of another engine's folder, without bench_")
 
 
-def _architecture(reader: _Reader, node: yaml.Node, key: str) -> Support:
-    """As `_support`, with one state more, `wrong`, which may say `beyond` how many tokens."""
-    if isinstance(node, yaml.ScalarNode):
-        return _support(reader, node, key)
-    found = reader.section(node, key, ("state",), ("note", "link", "beyond"))
-    support = _support_of(reader, node, found, key, (*STATES, WRONG))
-    if support.beyond and support.state != WRONG:
-        raise reader.fail(found["beyond"], f"{key}.beyond", f"no such key where the state is not {WRONG!r}")
-    return support
-
-
-def _support_of(
-    reader: _Reader, node: yaml.Node, found: dict[str, yaml.Node], key: str, states: tuple[str, ...] = STATES
-) -> Support:  # fmt: skip
-    state = reader.value(found["state"], f"{key}.state", str, choices=states)
-    if state != "supported" and "note" not in found:
-        raise reader.fail(node, f"{key}.note", f"the reason, since the state is {state!r}")
-    names = ("note", "link", "beyond")
-    texts = {name: reader.value(found[name], f"{key}.{name}", str) for name in names if name in found}
-    return Support(state, **texts)
-
-
-def _device(reader: _Reader, node: yaml.Node, kind: str) -> DeviceEntry:
-    key = f"devices.{kind}"
-    texts = ("base", "extra_index_url", "version")
-    found = reader.section(node, key, ("state",), (*texts, "note", "link", "native", "verified"))
-    support = _support_of(reader, node, found, key)
-    if support.runs and kind != "metal" and "base" not in found:
-        raise reader.fail(node, f"{key}.base", "the image that this engine's own is built on")
-    values = {name: reader.value(found[name], f"{key}.{name}", str) for name in texts if name in found}
-    flags = {"native": reader.value(found["native"], f"{key}.native", bool)} if "native" in found else {}
-    if "verified" in found:
-        flags["verified"] = reader.value(found["verified"], f"{key}.verified", (str, bool))
-        if not (flags["verified"] is False or re.fullmatch(VERIFIED, str(flags["verified"]))):
-            raise reader.fail(found["verified"], f"{key}.verified", "false, or text: <date>, <hardware>, <result file>")
-    return DeviceEntry(support, **values, **flags)
-
-
-def _variant(reader: _Reader, node: yaml.Node, label: str, devices: dict[str, DeviceEntry]) -> Variant:
-    key = f"variants.{label}"
-    optional = (
-        "scheme", "settings", "artefact", "row_multiple", "column_multiple", "requires", "compute_capability",
-        "gpus", "default", "ready",
-    )  # fmt: skip
-    found = reader.section(node, key, ("precision", "devices"), optional)
-    support = {}
-    for kind, entry in reader.items(found["devices"], f"{key}.devices").items():
-        if kind not in devices:
-            expected = f"a device listed under devices: {', '.join(devices)}"
-            raise reader.fail_key(found["devices"], kind, f"{key}.devices.{kind}", expected)
-        support[kind] = _support(reader, entry, f"{key}.devices.{kind}")
-
-    def get(name: str, kind: type, default: Any, pattern: str | None = None) -> Any:
-        return reader.value(found[name], f"{key}.{name}", kind, pattern=pattern) if name in found else default
-
-    required = reader.items(found["requires"], f"{key}.requires") if "requires" in found else {}
-
-    return Variant(
-        name=label,
-        precision=reader.value(found["precision"], f"{key}.precision", str, choices=PRECISIONS),
-        scheme=get("scheme", str, label),
-        settings=get("settings", dict, {}),
-        artefact=get("artefact", str, None),
-        row_multiple=get("row_multiple", int, None),
-        column_multiple=get("column_multiple", int, None),
-        requires={name: reader.value(value, f"{key}.requires.{name}", int) for name, value in required.items()},
-        gpus=get("gpus", int, 1),
-        compute_capability=get("compute_capability", str, None, r"(>=|<)\d+\.\d+"),
-        default=get("default", bool, False),
-        devices=support,
-        ready=_ready(reader, found["ready"], f"{key}.ready") if "ready" in found else (),
-    )
-
-
-def _ready(reader: _Reader, node: yaml.Node, key: str) -> tuple[str, ...]:
-    """One scheme, or a list of them."""
-    nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-    names = tuple(reader.value(each, key, str) for each in nodes)
-    for each, name in zip(nodes, names, strict=True):
-        if not schemes.parse(name):
-            raise reader.fail(each, key, f"{schemes.EXPECTED}, not {name!r}")
-    return names
-
-
-def real_engines() -> list[Engine]:
-    return [engine for engine in discover().values() if not engine.test_only]
+def _supports(entries: dict[str, Any]) -> dict[str, Support]:
+    """Support by device or architecture; `supported` alone says all there is to say."""
+    return {key: Support("supported") if isinstance(entry, str) else entry.support() for key, entry in entries.items()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.contract import WarmupRule
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -22,6 +24,6 @@ PROFILES = {
     "publish": Profile("publish", 10, 5, True),
 }
 UNQUANTISED = ("float32", "bfloat16", "float16")
-WARMUP = {"min": 3, "max": 10, "span": 0.05, "max_s": 20}
+WARMUP = WarmupRule(min=3, max=10, span=0.05, max_s=20)
 BUILD_S = 7200
 HANG_S = 600.0

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from orchestrator.base import escape
-from orchestrator.base.outcomes import Outcome, known_flags
+from orchestrator.base.outcomes import OUTCOMES, known_flags
 from orchestrator.base.terminal import console, text
 from orchestrator.report.formatting import cell
 from orchestrator.results.metrics.registry import on_terminal
@@ -28,7 +28,7 @@ def terminal(summary: dict[str, Any]) -> str:
         for flag in known_flags(sorted({word for row in summary["rows"] for word in row["flags"]})):
             screen.print(text(f"note: {flag.note}", "yellow"))
         for row in summary["rows"]:
-            if Outcome.of(row["outcome"]).is_failure:
+            if OUTCOMES[row["outcome"]].is_failure:
                 reason = f"{row['engine']} {row['variant']}: {row['outcome']}: {escape.first_line(row['reason'])}"
                 screen.print(text(reason[:200], "red"))
     return "\n".join(line.rstrip() for line in printed.get().rstrip().split("\n"))

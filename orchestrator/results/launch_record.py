@@ -9,9 +9,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from common.contract import Failure, Job, Loaded, Result, Sample
 from orchestrator.base.outcomes import Flag
 from orchestrator.judge import analysis
-from orchestrator.judge.samples import read_samples
+from orchestrator.judge.launch_files import read_job, read_result, read_samples
 from orchestrator.judge.speed import launch_metrics
 
 MACHINE = "machine.json"
@@ -23,26 +24,29 @@ SLOW_FIRST = 1.10  # times the median of the other iterations of a launch
 class LaunchRecord:
     """One launch. A file is read when it is first asked for; one that is missing or damaged raises then.
 
-    Raises OSError, ValueError or BadSamples. Of a launch that failed any file may be missing; of one that an earlier
+    Raises OSError or ValueError. Of a launch that failed any file may be missing; of one that an earlier
     version of the suite made, what the host worked out (`analysis`).
     """
 
     directory: Path
 
     @cached_property
-    def result(self) -> dict[str, Any]:
+    def result(self) -> Result:
         """What the engine said at its end."""
-        return _json(self.directory / "out" / "result.json")
+        result = read_result(self.directory)
+        if isinstance(result, Failure):
+            raise ValueError(f"{self.directory / 'out' / 'result.json'} says {result.outcome}, the journal ok")
+        return result
 
     @cached_property
-    def job(self) -> dict[str, Any]:
+    def job(self) -> Job:
         """What the engine was asked to do."""
-        return _json(self.directory / "job.json")
+        return read_job(self.directory)
 
     @cached_property
-    def samples(self) -> list[dict[str, Any]]:
+    def samples(self) -> list[Sample]:
         """Its iterations, in order."""
-        return read_samples(self.directory / "out" / "samples.jsonl")
+        return read_samples(self.directory)
 
     @cached_property
     def analysis(self) -> dict[str, Any]:
@@ -59,13 +63,12 @@ class LaunchRecord:
     @cached_property
     def speed(self) -> dict[str, Any]:
         """The speeds of every measured iteration, and its steps: see `launch_metrics`."""
-        return launch_metrics(self.samples, self.job, self.result["streams"])
+        return launch_metrics(self.samples, self.job, self.result.streams)
 
     @property
-    def loaded(self) -> dict[str, Any]:
+    def loaded(self) -> Loaded:
         """What the engine says it loaded."""
-        loaded: dict[str, Any] = self.result["loaded"]
-        return loaded
+        return self.result.loaded
 
     @property
     def bandwidth_gbs(self) -> float | None:
@@ -76,9 +79,9 @@ class LaunchRecord:
     def flags(self) -> set[str]:
         """What throws doubt on this launch's figures."""
         flags: set[str] = {*self.speed["flags"], *self.analysis.get("flags", [])}
-        if not self.result["warmup"]["steady"]:
+        if not self.result.warmup.steady:
             flags.add(Flag.NOT_STEADY)
-        if not self.result["streams"]:
+        if not self.result.streams:
             flags.add(Flag.NOT_STREAMED)
         speeds = self.speed["e2e_tps"]
         if len(speeds) > 2 and median(speeds[1:]) > SLOW_FIRST * speeds[0]:

@@ -12,7 +12,6 @@ import pandas as pd
 from orchestrator.base.errors import UserError
 from orchestrator.base.escape import one_line
 from orchestrator.base.outcomes import OUTCOMES
-from orchestrator.judge.samples import BadSamples
 from orchestrator.judge.speed import SPEEDS
 from orchestrator.results import journal, store
 from orchestrator.results.store import Part
@@ -33,7 +32,7 @@ def load(path: Path) -> dict[str, Any]:
     if (path / journal.NAME).is_file():
         try:
             return summarise(path)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, BadSamples) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{path}: what a launch left is missing or damaged ({type(error).__name__}: "
                 f"{one_line(error)}): restore it, or measure into another --out"
@@ -64,7 +63,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _is_row(row: Any) -> bool:
-    return isinstance(row, dict) and row.keys() >= NEEDED and row["outcome"] in OUTCOMES
+    return isinstance(row, dict) and row.keys() >= NEEDED and str(row["outcome"]) in OUTCOMES
 
 
 def merge_results(paths: list[Path], say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:

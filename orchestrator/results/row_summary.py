@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from orchestrator.base import stats
-from orchestrator.base.outcomes import Flag, Outcome
+from orchestrator.base.outcomes import OUTCOMES, Flag, Outcome
 from orchestrator.judge.cell_verdict import CellVerdict, judge_cell
 from orchestrator.judge.own_speed import SpeedPair, compare_with_own
 from orchestrator.judge.speed import QUANTILES
@@ -100,18 +100,18 @@ def summarise_cell(records: CellRecords, limits: dict[str, Any] | None, run_id: 
 def _contender(records: CellRecords, launches: list[LaunchRecord]) -> dict[str, Any]:
     """Which engine, on which work, where."""
     cell, run, model = records.cell, records.run, records.model
-    loaded = launches[0].loaded if launches else {}
+    loaded = launches[0].loaded if launches else None
     ready_made = records.of_plan("ready_made") or {}
     asked = ("engine", "title", "variant", "precision", "scheme", "settings", "batch_size", "prompt_tokens")
     return {
         **{key: cell[key] for key in (*asked, "new_tokens")},
-        "engine_version": loaded.get("version", cell["declared_version"]),
+        "engine_version": loaded.version if loaded else cell["declared_version"],
         "model": model["name"] if model else run["model"],
         "device": run["device"]["kind"],
         "device_name": run["device"]["name"],
         "machine": run["hostname"],
         "isolation": run["isolation"],
-        "threads": loaded.get("threads", run["threads"]),
+        "threads": loaded.threads if loaded else run["threads"],
         "workload": records.of_plan("workload"),
         **{f"artefact_{name}": ready_made.get(name) for name in ("scheme", "source", "revision", "digest")},
     }
@@ -136,14 +136,14 @@ def _ending(records: CellRecords, verdict: CellVerdict, launches: list[LaunchRec
 def _outcome(records: CellRecords) -> tuple[Outcome, str | None]:
     """One word for the cell: a failed launch's, or ok if every planned launch is."""
     if records.failed:
-        return Outcome.of(records.failed["outcome"]), records.failed["reason"]
+        return OUTCOMES[records.failed["outcome"]], records.failed["reason"]
     wanted = len(records.planned["keys"]) if records.planned else 0
     if records.planned and len(records.latest) == wanted:
         return Outcome.OK, None
     if records.ended and not records.latest:
-        return Outcome.of(records.ended["outcome"]), records.ended["reason"]
+        return OUTCOMES[records.ended["outcome"]], records.ended["reason"]
     word = records.end if records.end in (Outcome.HARNESS_ERROR, Outcome.DISK_FULL) else Outcome.INTERRUPTED
-    return Outcome.of(word), f"{len(records.latest)} of {wanted} launches were measured; `--resume` measures the rest"
+    return OUTCOMES[word], f"{len(records.latest)} of {wanted} launches were measured; `--resume` measures the rest"
 
 
 def _speed_pairs(records: CellRecords) -> list[SpeedPair]:
@@ -155,7 +155,7 @@ def _speed_pairs(records: CellRecords) -> list[SpeedPair]:
             speed = launch.speed
             ours = (median(speed["decode_tps"]), median(speed["prefill_tps"])) if speed["decode_tps"] else None
             said = (own["decode_tps"], own["prefill_tps"]) if own["decode_tps"] else None
-            pairs.append(SpeedPair(ours, said, launch.loaded["weight_bytes"], own["reason"]))
+            pairs.append(SpeedPair(ours, said, launch.loaded.weight_bytes, own["reason"]))
     return pairs
 
 
@@ -174,7 +174,7 @@ def _figures(launches: list[LaunchRecord]) -> dict[str, Any]:
         "quality": _quality(launches),
         "quality_reason": _first_known(launches, "quality_reason"),
         "answers": _first_known(launches, "answers"),
-        "loaded": first and first.loaded,
+        "loaded": first and vars(first.loaded),
     }
 
 
@@ -225,10 +225,10 @@ def _mfu(launches: list[LaunchRecord], limits: dict[str, Any] | None) -> dict[st
     if not values or not peaks:
         return {"mfu": None, "mfu_dtype": None}
     loaded = launches[0].loaded
-    own = "int8" if loaded["quantization"] else loaded["dtype"]
+    own = "int8" if loaded.quantization else loaded.dtype
     if own not in peaks:
         return {"mfu": None, "mfu_dtype": None}
-    dtype = max(peaks if loaded["quantization"] else {own, "float32"} & peaks.keys(), key=lambda name: peaks[name])
+    dtype = max(peaks if loaded.quantization else {own, "float32"} & peaks.keys(), key=lambda name: peaks[name])
     return {"mfu": median(values) / (peaks[dtype] * 1e9), "mfu_dtype": dtype}
 
 

@@ -8,7 +8,7 @@ from statistics import fmean, median
 from typing import Any
 
 from orchestrator.base.reading import is_number
-from orchestrator.judge.samples import BadSamples
+from orchestrator.judge.launch_files import BadSamples
 from orchestrator.results.launch_record import LaunchRecord
 
 SERIES: dict[str, Callable[[list[float]], float]] = {
@@ -48,12 +48,12 @@ def state(launch: LaunchRecord) -> dict[str, float]:
 def _shares(launch: LaunchRecord) -> dict[str, float]:
     shares = {}
     with suppress(BadSamples, OSError):
-        samples = [sample for sample in launch.samples if sample["phase"] == "measure"]
+        samples = [sample for sample in launch.samples if sample.phase == "measure"]
         for name in ("foreign_cpu", "steal"):
-            counted = [sample for sample in samples if is_number(sample.get(f"{name}_s"))]
-            seconds = sum(sample["steps_ns"][-1] for sample in counted) / 1e9
+            counted = [sample for sample in samples if getattr(sample, f"{name}_s") is not None]
+            seconds = sum(sample.steps_ns[-1] for sample in counted) / 1e9
             if seconds:
-                shares[f"{name}_share"] = sum(sample[f"{name}_s"] for sample in counted) / seconds
+                shares[f"{name}_share"] = sum(getattr(sample, f"{name}_s") for sample in counted) / seconds
     return shares
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from common.contract import NO_WARMUP, DeviceFacts, Job, LimitsJob, ModelFacts
 from orchestrator.base.errors import CellError
 from orchestrator.base.escape import first_line
 from orchestrator.base.paths import CACHE
@@ -17,8 +18,8 @@ from orchestrator.base.progress import Progress
 from orchestrator.base.reading import Unreadable, parse, read_text
 from orchestrator.judge.analysis import Yardstick
 from orchestrator.judge.gates.delays import calibration
+from orchestrator.judge.launch_files import BadSamples, read_samples
 from orchestrator.judge.reference import Reference
-from orchestrator.judge.samples import BadSamples, read_samples
 from orchestrator.machine.detect import Device
 from orchestrator.machine.measured_limits import limits_of
 from orchestrator.models.dimensions import ParameterCounts
@@ -40,7 +41,7 @@ WALL_S = 600
 class Setting:
     """The parts of a request that standards are measured with."""
 
-    device: dict[str, Any]
+    device: DeviceFacts
     kind: str
     threads: int
     wall_s: float
@@ -71,7 +72,7 @@ class Baselines:
         return [*needed, (delays[0], delays[2])] if delays else needed
 
     def measure(
-        self, directory: Path, model: Model, facts: dict[str, Any], weights: ParameterCounts,
+        self, directory: Path, model: Model, facts: ModelFacts, weights: ParameterCounts,
         prompts: dict[Shape, list[list[list[int]]]], with_limits: bool = True,
     ) -> None:  # fmt: skip
         """Measure limits and calibration in `directory`, and find or compute a reference per shape.
@@ -87,7 +88,7 @@ class Baselines:
         # The reference's image has the better library for products; but importing it takes longer than all the rest.
         image = judge if judge and (self._setting.is_measurement or not dummy) else dummy
         if image and with_limits:
-            measure = lambda: self.measure_limits(directory, facts, image[0], image[2])  # noqa: E731
+            measure = lambda: self.measure_limits(directory, image[0], image[2])  # noqa: E731
             self.limits = self._attempt("limits", measure, None)
         self._refer(model, facts, prompts, judge)
 
@@ -139,26 +140,25 @@ class Baselines:
             raise self.prepared[engine.name]
         return self.prepared[engine.name]
 
-    def _calibrate(self, directory: Path, facts: dict, engine: Engine, variant: Any, prepared: Any) -> str:
+    def _calibrate(self, directory: Path, facts: ModelFacts, engine: Engine, variant: Any, prepared: Any) -> str:
         """Known delays, read back through the whole way of a launch."""
         shape = Shape(1, 4, CALIBRATION_STEPS)
         known = {"first token": variant.settings["first_ms"] / 1000, "step": variant.settings["step_ms"] / 1000}
         prompts = [[[3, 4, 5, 6 + number]] for number in range(CALIBRATION_REPEATS)]
         job = make_job(
             Cell(engine, variant, shape), self._setting.device, facts, prompts, CALIBRATION_REPEATS,
-            self._setting.threads,
+            self._setting.threads, NO_WARMUP,
         )  # fmt: skip
-        job["warmup"] = {"min": 0, "max": 0, "span": 0.05}
         verdict = "not checked"
         for _ in range(TRIES):
             place = self._run(directory, "calibration", f"{engine.folder.name}.bench", engine, prepared, job)
             try:
-                samples = read_samples(place / "out" / "samples.jsonl")
+                samples = read_samples(place)
             except (BadSamples, OSError) as error:
                 raise CellError("invalid_output", str(error)) from error
-            steps = [b - a for s in samples for a, b in itertools.pairwise(s["steps_ns"])]
+            steps = [b - a for s in samples for a, b in itertools.pairwise(s.steps_ns)]
             measured = {
-                "first token": median(sample["steps_ns"][0] for sample in samples) / 1e9, "step": median(steps) / 1e9
+                "first token": median(sample.steps_ns[0] for sample in samples) / 1e9, "step": median(steps) / 1e9
             }  # fmt: skip
             verdict = calibration(known, measured)
             if verdict == "pass":
@@ -170,8 +170,8 @@ class Baselines:
                 break
         return verdict
 
-    def measure_limits(self, directory: Path, facts: dict, engine: Engine, prepared: Any) -> dict[str, Any]:
-        job = {"schema": 1, "device": self._setting.device, "threads": self._setting.threads, "model": facts}
+    def measure_limits(self, directory: Path, engine: Engine, prepared: Any) -> dict[str, Any]:
+        job = LimitsJob(self._setting.device, self._setting.threads)
         place = self._run(directory, "limits", "common.limits", engine, prepared, job)
         try:
             told = parse(read_text(place / "out" / "limits.json", 1 << 20))
@@ -187,7 +187,7 @@ class Baselines:
             )
         return found
 
-    def _refer(self, model: Model, facts: dict, prompts: dict[Shape, list], judge: tuple | None) -> None:
+    def _refer(self, model: Model, facts: ModelFacts, prompts: dict[Shape, list], judge: tuple | None) -> None:
         if judge is None:
             self._references = dict.fromkeys(prompts, self._no_reference)
             return
@@ -208,7 +208,9 @@ class Baselines:
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 
-    def _run(self, directory: Path, name: str, module: str, engine: Engine, prepared: Any, job: dict) -> Path:
+    def _run(
+        self, directory: Path, name: str, module: str, engine: Engine, prepared: Any, job: Job | LimitsJob
+    ) -> Path:
         """Run one module on `job` in a folder of its own below `directory`. Raises CellError."""
         number = next(n for n in itertools.count(1) if not (directory / f"{name}-{n}").exists())
         place = directory / f"{name}-{number}"
@@ -239,9 +241,9 @@ def limits_alone(
     sandbox: Sandbox, progress: Progress, device: Device, threads: int, engines: dict[str, Engine]
 ) -> dict[str, Any]:
     """The limits of a device outside of a run. Raises CellError where they cannot be measured."""
-    described = {"kind": device.kind, "ids": list(device.ids), "name": device.name}
+    described = DeviceFacts(device.kind, list(device.ids), device.name)
     standards = Baselines(sandbox, progress, Setting(described, device.kind, threads, WALL_S, True, True), engines)
     engine, _, prepared = standards.reference_engine()
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        return standards.measure_limits(Path(folder), {}, engine, prepared)
+        return standards.measure_limits(Path(folder), engine, prepared)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from common.contract import ConversionJob, ModelFacts
 from orchestrator.base.cache import Cache
 from orchestrator.base.errors import CellError, UserError, disk_full_or
 from orchestrator.base.paths import CACHE, ROOT
@@ -74,7 +75,7 @@ class Artefacts:
         self._ready: dict[Path, Path | CellError] = {}
 
     def ensure(
-        self, engine: Engine, kind: str, variant: Variant, model: Model, prepared: Any, facts: dict
+        self, engine: Engine, kind: str, variant: Variant, model: Model, prepared: Any, facts: ModelFacts
     ) -> Path | None:
         """The directory to load, None where the engine loads the checkpoint itself.
 
@@ -94,7 +95,9 @@ class Artefacts:
             raise found
         return found
 
-    def _make(self, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict) -> Path:
+    def _make(
+        self, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: ModelFacts
+    ) -> Path:
         cache = Cache(place.parent, self._progress.say)
         cache.get(
             place.name, f"converting {place.name}",
@@ -107,23 +110,26 @@ class Artefacts:
             raise CellError("convert_failed", str(error)) from error
         return final
 
-    def _convert(self, work: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict) -> Path:
+    def _convert(
+        self, work: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: ModelFacts
+    ) -> Path:
         self._progress.say(f"{engine.name}: converting {model.name} to {variant.artefact}")
         started = time.monotonic()
         converted = self._run(work, engine, variant, model, prepared, facts)
         self._progress.say(f"  {engine.name}: {variant.artefact} converted in {duration(time.monotonic() - started)}")
         return converted
 
-    def _run(self, work: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: dict) -> Path:
+    def _run(
+        self, work: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: ModelFacts
+    ) -> Path:
         """Convert in the folder `work`; returns the folder that holds what came out, and how to repeat it."""
         task = Task(
             engine=engine.name,
             module=f"{engine.folder.name}.convert",
-            job={
-                "schema": 1, "engine": engine.name, "variant": variant.name, "precision": variant.precision,
-                "scheme": variant.scheme, "settings": variant.settings, "artefact": variant.artefact,
-                "threads": self._threads, "model": facts,
-            },
+            job=ConversionJob(
+                engine=engine.name, variant=variant.name, precision=variant.precision, scheme=variant.scheme,
+                settings=variant.settings, artefact=variant.artefact, threads=self._threads, model=facts,
+            ),
             directory=work, out=work / "out", model=model.path, artefact=None, wall_s=WALL_S,
             environment=thread_environment(self._threads),
         )  # fmt: skip

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from common.contract import DeviceFacts, Job, ModelFacts, Questions, WarmupRule
 from orchestrator.base.cache import json_hash
+from orchestrator.models.model import Model
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.exam import Exam
 from orchestrator.plan.profiles import WARMUP
@@ -16,47 +18,39 @@ PREFIX_PAIRS = 3
 
 
 def make_job(
-    cell: Cell, device: dict[str, Any], model: dict[str, Any], prompts: list, repetitions: int, threads: int
-) -> dict:
-    """The job.json of a launch, without paths: those belong to the sandbox."""
-    return {
-        "schema": 1,
-        "engine": cell.engine.name,
-        "variant": cell.variant.name,
-        "precision": cell.variant.precision,
-        "scheme": cell.variant.scheme,
-        "settings": cell.variant.settings,
-        "device": device,
-        "model": model,
-        "shape": {
-            "batch_size": cell.shape.batch_size,
-            "prompt_tokens": cell.shape.prompt_tokens,
-            "new_tokens": cell.shape.new_tokens,
-        },
-        "warmup": WARMUP,
-        "repetitions": repetitions,
-        "threads": threads,
-        "prompts": prompts,
-    }
+    cell: Cell, device: DeviceFacts, model: ModelFacts, prompts: list[list[list[int]]], repetitions: int, threads: int,
+    warmup: WarmupRule = WARMUP,
+) -> Job:  # fmt: skip
+    """The job of a launch, without paths: those belong to the sandbox. `prompts`: [iteration][batch][tokens]."""
+    variant = cell.variant
+    return Job(
+        engine=cell.engine.name, variant=variant.name, precision=variant.precision, scheme=variant.scheme,
+        settings=variant.settings, device=device, model=model, shape=cell.shape, warmup=warmup,
+        repetitions=repetitions, threads=threads, prompts=prompts,
+    )  # fmt: skip
 
 
-def with_gates(measuring: dict[str, Any]) -> dict[str, Any]:
+def model_facts(model: Model, parameters: int) -> ModelFacts:
+    """What a job says of a model of that many weights."""
+    return ModelFacts(model.name, model.digest, model.synthetic, model.config["vocab_size"], parameters)
+
+
+def with_gates(measuring: Job) -> Job:
     """The job of a launch that counts: with bandwidth probes around it and the pairs that betray a prefix cache."""
-    return {**measuring, "probe_s": PROBE_S, "prefix_pairs": PREFIX_PAIRS}
+    return replace(measuring, probe_s=PROBE_S, prefix_pairs=PREFIX_PAIRS)
 
 
-def with_exam(measuring: dict[str, Any], exam: Exam | None, seconds: float | None = SCORE_S) -> dict[str, Any]:
+def with_exam(measuring: Job, exam: Exam | None, seconds: float | None = SCORE_S) -> Job:
     """The job of a launch that is examined too, after it was measured; `seconds` as None scores all sequences."""
     if exam is None:
         return measuring
-    ask = {"prompts": exam.questions, "new_tokens": exam.answer_tokens} if exam.questions else None
-    return {**measuring, "score": exam.sequences, "score_s": seconds, "ask": ask}
+    ask = Questions(exam.questions, exam.answer_tokens) if exam.questions else None
+    return replace(measuring, score=exam.sequences, score_s=seconds, ask=ask)
 
 
-def launch_key(image: str, model: str, artefact: Path | None, launch_job: dict[str, Any], block: int) -> str:
+def launch_key(image: str, model: str, artefact: Path | None, job: Job, block: int) -> str:
     """16 hex digits: the same image, model, artefact, job, prompts and block. `--resume` skips only equal keys.
 
     The harness (common/) and the engine's code are part of the image's name.
     """
-    content = [image, model, artefact.parent.name if artefact else None, launch_job, block]
-    return json_hash(content, 16)
+    return json_hash([image, model, artefact.parent.name if artefact else None, job, block], 16)

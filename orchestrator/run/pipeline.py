@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from common.contract import DeviceFacts, Job, ModelFacts
 from orchestrator.base.errors import CellError, is_disk_full
 from orchestrator.base.escape import first_line
 from orchestrator.base.paths import CACHE
@@ -23,7 +24,7 @@ from orchestrator.results import journal
 from orchestrator.results.journal import Journal
 from orchestrator.run.baselines import Baselines, Setting
 from orchestrator.run.convert import Artefacts, hardware, identity
-from orchestrator.run.job import PREFIX_PAIRS, launch_key, make_job, with_exam, with_gates
+from orchestrator.run.job import PREFIX_PAIRS, launch_key, make_job, model_facts, with_exam, with_gates
 from orchestrator.run.run_record import described
 from orchestrator.run.schedule import Launchable, Schedule
 from orchestrator.sandbox import sbom
@@ -48,7 +49,7 @@ class Run:
         self._prompts = prompts or {}
         self._resolve, self._progress = resolve, progress
         device = request.device
-        self._device = {"kind": device.kind, "ids": list(device.ids), "name": device.name}
+        self._device = DeviceFacts(device.kind, list(device.ids), device.name)
         setting = Setting(
             self._device, device.kind, request.threads, request.wall_s, request.with_quality,
             request.profile.is_measurement,
@@ -99,11 +100,11 @@ class Run:
                 self._end_cell(cell, error.outcome, error.reason)
             return
         weights = ParameterCounts.of(model.path)
-        facts = {
-            "name": model.name, "digest": model.digest, "synthetic": model.synthetic,
-            "vocab_size": model.config["vocab_size"], "parameters": weights.parameters,
-        }  # fmt: skip
-        self._journal.append("model", **facts, manifest=model.manifest, config=model.config)
+        facts = model_facts(model, weights.parameters)
+        self._journal.append(
+            "model", name=model.name, digest=model.digest, synthetic=model.synthetic, vocab_size=facts.vocab_size,
+            parameters=facts.parameters, manifest=model.manifest, config=model.config,
+        )  # fmt: skip
         jobs = self._jobs(cells, model, facts)
         runnable = [cell for cell in cells if not self._end_if_unsupported(cell, model)]
         prepared = self._prepare(runnable)
@@ -139,21 +140,21 @@ class Run:
         return made
 
     def _measure_standards(
-        self, cells: list[Cell], model: Model, weights: ParameterCounts, facts: dict, jobs: dict
+        self, cells: list[Cell], model: Model, weights: ParameterCounts, facts: ModelFacts, jobs: dict
     ) -> None:
         """Limits, calibration and references, before the first launch. The examined shape comes first."""
-        shapes = {cell.shape: jobs[cell.label][0]["prompts"] for cell in cells}
+        shapes = {cell.shape: jobs[cell.label][0].prompts for cell in cells}
         with_limits = any(not cell.engine.test_only for cell in cells)
         self._standards.measure(self._directory / "standards", model, facts, weights, shapes, with_limits)
         self._journal.append("standards", **self._standards.described())
 
-    def _jobs(self, cells: list[Cell], model: Model, facts: dict) -> dict[str, tuple[dict, str]]:
+    def _jobs(self, cells: list[Cell], model: Model, facts: ModelFacts) -> dict[str, tuple[Job, str]]:
         """(job, workload hash) of each cell; cells of one shape share their prompts."""
         request, made, jobs = self._request, {}, {}
         for cell in cells:
             shape = cell.shape
             if shape not in made:
-                count = profiles.WARMUP["max"] + request.repetitions + PREFIX_PAIRS
+                count = profiles.WARMUP.max + request.repetitions + PREFIX_PAIRS
                 ids = self._prompts.get(shape) or prompts.make(
                     model, count, shape.batch_size, shape.prompt_tokens, request.prompt
                 )
@@ -203,7 +204,7 @@ class Run:
             except CellError as error:
                 self._progress.say(f"{engine.name}: no list of its packages: {first_line(error.reason)}")
 
-    def _convert(self, cells: list[Cell], model: Model, prepared: dict, facts: dict) -> dict[str, Path | None]:
+    def _convert(self, cells: list[Cell], model: Model, prepared: dict, facts: ModelFacts) -> dict[str, Path | None]:
         store = Artefacts(self._sandbox, self._progress, hardware(self._request.device), self._request.threads)
         artefacts: dict[str, Path | None] = {}
         for cell in cells:

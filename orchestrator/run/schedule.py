@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from common.contract import Job
 from orchestrator.base.errors import CellError, UserError
 from orchestrator.base.escape import first_line
 from orchestrator.base.files import write_json
-from orchestrator.base.outcomes import Outcome
+from orchestrator.base.outcomes import OUTCOMES
 from orchestrator.base.progress import Progress, duration
 from orchestrator.base.signals import uninterrupted
 from orchestrator.judge import own_speed
@@ -40,7 +41,7 @@ class Launchable:
     cell: Cell
     image: Any
     artefact: Path | None
-    jobs: list[dict[str, Any]]
+    jobs: list[Job]
     keys: list[str]
 
 
@@ -50,7 +51,7 @@ class Launch:
 
     ready: Launchable
     block: int
-    job: dict[str, Any]
+    job: Job
 
     @property
     def cell(self) -> Cell:
@@ -96,7 +97,7 @@ class Schedule:
         }
         took: list[float] = []
         for number, (block, cell) in enumerate(sequence, 1):
-            if cell.label in outcomes and Outcome.of(outcomes[cell.label]).stops_cell:
+            if cell.label in outcomes and OUTCOMES[outcomes[cell.label]].stops_cell:
                 continue
             if smaller := self._out_of_memory(cell, by_label, outcomes):
                 outcomes[cell.label] = outcomes[smaller.label]
@@ -133,7 +134,7 @@ class Schedule:
             if (
                 alike
                 and other.label in outcomes
-                and Outcome.of(outcomes[other.label]).is_out_of_memory
+                and OUTCOMES[outcomes[other.label]].is_out_of_memory
                 and cell.label not in outcomes
                 and other.shape.within(cell.shape)
             ):
@@ -153,10 +154,10 @@ class Schedule:
                 verdict = self._try(launch)
                 if verdict.outcome == "gpu_lost":
                     raise DeviceUnusable("gpu_lost", verdict.reason)
-            broke_after = Outcome.of(verdict.outcome).stops_cell and verdict.measured and not verdict.gates
-            if broke_after and launch.job.get("score"):
+            broke_after = OUTCOMES[verdict.outcome].stops_cell and verdict.measured and not verdict.gates
+            if broke_after and launch.job.score:
                 self._progress.say(f"  {verdict.outcome} while its quality was examined: measured again without")
-                launch = Launch(launch.ready, launch.block, {**launch.job, "score": [], "ask": None})
+                launch = Launch(launch.ready, launch.block, replace(launch.job, score=[], ask=None))
                 verdict = self._try(launch)
             worth = verdict.noisy and (self._request.profile.is_measurement or verdict.outcome != "ok")
             if not worth or number > NOISY_REPEATS:

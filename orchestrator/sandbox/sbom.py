@@ -50,15 +50,16 @@ def save(
 
 def _ask(sandbox: Sandbox, engine: Engine, prepared: Any, work: Path) -> Path:
     """Ask in the folder `work`; returns the file with the answer."""
-    job = {"schema": 1, "engine": engine.name, "model": {}}
     task = Task(
-        engine=engine.name, module="common.tools.packages", job=job, directory=work, out=work / "out",
+        engine=engine.name, module="common.tools.packages", job=None, directory=work, out=work / "out",
         model=work / "out", artefact=None, wall_s=WALL_S,
     )  # fmt: skip
     ended = sandbox.run(prepared, task)
     try:
         told = parse(read_text(work / "out" / "packages.json", LIMIT))
-        packages = {kind: [_package(each) for each in told[kind]] for kind in ECOSYSTEMS if kind in told}
+        packages: dict[str, Any] = {
+            kind: [_package(each) for each in told[kind]] for kind in ECOSYSTEMS if kind in told
+        }
         packages |= {"python": str(told["python"]), "distribution": str(told["distribution"])}
     except (Unreadable, OSError, ValueError, KeyError, TypeError) as error:
         raise CellError("harness_error", f"{error} (exit code {ended.exit_code})") from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
 
+from common.contract import ConversionJob, Job, LimitsJob
 from orchestrator.plan.profiles import HANG_S
 
 ISOLATIONS = ("auto", "docker", "venv")
@@ -25,7 +26,7 @@ class Task:
 
     engine: str
     module: str  # "bench_pytorch.bench"
-    job: dict[str, Any]
+    job: Job | ConversionJob | LimitsJob | None  # None: the module needs to know nothing
     directory: Path  # job.json, out/, stdout.log, stderr.log and reproduce.sh are put here
     out: Path  # writable by the engine
     model: Path
@@ -102,9 +103,11 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 def write_job(task: Task, model: str, artefact: str | None) -> Path:
     """job.json as the engine sees it: the paths are those inside the sandbox."""
-    job = {**task.job, "model": {**task.job["model"], "path": model, "artefact": artefact or model}}
+    job = task.job
+    if isinstance(job, Job | ConversionJob):
+        job = replace(job, model=replace(job.model, path=model, artefact=artefact or model))
     path = task.directory / "job.json"
-    path.write_text(json.dumps(job) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(job, default=vars) + "\n", encoding="utf-8")
     path.chmod(0o644)  # read by another user inside the container
     return path
 

@@ -113,7 +113,7 @@ class VenvSandbox:
                 shlex.split(install), cwd=self._root, env=environment, text=True, errors="replace",
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
             ) as process, _ended_after(self._build_s, process):  # fmt: skip
-                for line in process.stdout:
+                for line in process.stdout or ():
                     lines.append(line.rstrip())
                     spent = duration(time.monotonic() - started)
                     self._progress.status(f"  {engine.name}: {spent}: {lines[-1]}", engine.name)

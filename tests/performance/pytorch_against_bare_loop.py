@@ -100,8 +100,11 @@ def make_job(options: argparse.Namespace, vocabulary: int) -> dict:
     prompt = lambda: [chance.randrange(vocabulary) for _ in range(options.prompt_tokens)]  # noqa: E731
     return {
         "schema": 1, "engine": "pytorch", "variant": "float32", "precision": "float32", "scheme": "float32",
-        "settings": {}, "threads": options.threads, "device": {"kind": "cpu", "ids": []},
-        "model": {"name": options.model.name, "path": "/model", "artefact": "/model", "vocab_size": vocabulary},
+        "settings": {}, "threads": options.threads, "device": {"kind": "cpu", "ids": [], "name": "cpu"},
+        "model": {
+            "name": options.model.name, "digest": "-", "synthetic": False, "vocab_size": vocabulary, "parameters": 0,
+            "path": "/model", "artefact": "/model",
+        },
         "shape": {
             "batch_size": options.batch_size, "prompt_tokens": options.prompt_tokens, "new_tokens": options.new_tokens,
         },

@@ -10,19 +10,21 @@ orchestrator uses while a launch runs (target: at most 2 % of a core). Launches 
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import docker
 from tabulate import tabulate
 
+from common.contract import DeviceFacts, ModelFacts, Sample
 from orchestrator.base.paths import CACHE
 from orchestrator.base.progress import Progress
 from orchestrator.judge.analysis import Yardstick
+from orchestrator.judge.launch_files import read_samples
 from orchestrator.judge.verdict import judge_launch
 from orchestrator.machine import host
 from orchestrator.machine.devices import choose_device
@@ -47,13 +49,13 @@ class Bench:
         self.sandbox = DockerSandbox(client, Images(client, Site.read(), Progress()), device, features)
         self.image = self.sandbox.prepare(self.engine, "cpu")
 
-    def launch(self, settings: dict, new_tokens: int, repetitions: int = 3) -> tuple[float, list[dict]]:
+    def launch(self, settings: dict, new_tokens: int, repetitions: int = 3) -> tuple[float, list[Sample]]:
         """Wall seconds of one launch as the suite runs it, judged; and its measured samples."""
         cell = Cell(self.engine, self.engine.variants["float32"], Shape(1, 8, new_tokens))
-        model = {"name": "none", "vocab_size": 256, "parameters": PARAMETERS, "digest": "-", "synthetic": True}
-        prompts = [[[number] * 8] for number in range(profiles.WARMUP["max"] + repetitions)]
-        job = make_job(cell, {"kind": "cpu", "ids": ["cpu"], "name": "cpu"}, model, prompts, repetitions, 1)
-        job["settings"] = settings
+        model = ModelFacts("none", "-", synthetic=True, vocab_size=256, parameters=PARAMETERS)
+        prompts = [[[number] * 8] for number in range(profiles.WARMUP.max + repetitions)]
+        job = make_job(cell, DeviceFacts("cpu", ["cpu"], "cpu"), model, prompts, repetitions, 1)
+        job = replace(job, settings=settings)
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             directory = Path(folder)
             (directory / "out").mkdir()
@@ -66,9 +68,7 @@ class Bench:
             wall = time.monotonic() - started
             if verdict.outcome != "ok":
                 raise SystemExit(f"{verdict.outcome}: {verdict.reason}")
-            lines = (directory / "out" / "samples.jsonl").read_text().splitlines()
-        samples = [json.loads(line) for line in lines]
-        return wall, [sample for sample in samples if sample["phase"] == "measure"]
+            return wall, [sample for sample in read_samples(directory) if sample.phase == "measure"]
 
     def bare(self) -> float:
         """Wall seconds of a container of the same image that does nothing."""
@@ -91,11 +91,11 @@ def main() -> None:
     table = [["launch less bare container, s", f"{overhead:.3f}", "<= 0.3"]]
     for delay_ms in (1, 10, 100):
         _, samples = bench.launch({"first_ms": 50, "step_ms": delay_ms}, 2 + 2000 // delay_ms)
-        steps = [(s["steps_ns"][-1] - s["steps_ns"][0]) / (len(s["steps_ns"]) - 1) / 1e6 for s in samples]
+        steps = [(s.steps_ns[-1] - s.steps_ns[0]) / (len(s.steps_ns) - 1) / 1e6 for s in samples]
         target = {1: "0.97 - 1.03", 10: "0.99 - 1.01", 100: "0.99 - 1.01"}[delay_ms]
         table.append([f"measured / true step, {delay_ms} ms", f"{median(steps) / delay_ms:.4f}", target])
     _, samples = bench.launch({}, 10_000)
-    per_token = median(s["steps_ns"][-1] / len(s["steps_ns"]) / 1e3 for s in samples)
+    per_token = median(s.steps_ns[-1] / len(s.steps_ns) / 1e3 for s in samples)
     table.append(["zero delay, us per token", f"{per_token:.2f}", "<= 5"])
     before, started = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
     bench.launch({"step_ms": 100}, 50)

@@ -5,16 +5,16 @@ import json
 from bench_dummy.bench import Dummy
 from bench_dummy.faults import Faults
 from common import launch as runtime
+from common.contract import WarmupRule
 from common.engine import Loaded
 from tests.support.contenders import cell
 from tests.support.results_directory import job
 
-STEADY = {"min": 3, "max": 10, "span": 1e9}  # any three durations will do
+STEADY = WarmupRule(min=3, max=10, span=1e9)  # any three durations will do
 
 
 def make(repetitions=2, shape=(2, 4, 5), score=None, warmup=STEADY, **settings):
-    made = job(cell(shape=shape, settings=settings), repetitions, warmup=warmup)
-    return {**made, "score": score} if score else made
+    return job(cell(shape=shape, settings=settings), repetitions, warmup=warmup, score=score or [])
 
 
 def run(made, out, engine=Dummy):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 from bench_dummy.bench import Dummy
 from common import launch as runtime
+from common.contract import Job, read_job
 from orchestrator.sandbox.task import Ended, write_job
 from tests.support.results_directory import probe
 
@@ -29,7 +30,7 @@ class InProcess:
     def run(self, prepared, task):
         self.ran.append(f"{task.engine} {task.module}")
         self.before(task)
-        job = json.loads(write_job(task, str(task.model), None).read_text())
+        job_file = write_job(task, str(task.model), None)
         (task.directory / "reproduce.sh").write_text("again\n")
         (task.directory / "stderr.log").write_text("")
         if task.module == "common.tools.packages":
@@ -40,9 +41,9 @@ class InProcess:
         if task.module == "common.limits":
             peaks = {"float32": {"gflops": self.peak_gflops, "n": 512, "by": "test"}}
             told = {"bandwidth": [probe(), probe(), probe()], "matmul": peaks}
-            (task.out / "limits.json").write_text(json.dumps(told))
+            (task.out / "limits.json").write_text(json.dumps(told, default=vars))
             return Ended(0, None, False, False, 1.0)
-        code = runtime.run(self.kinds[task.engine], job, task.out)
+        code = runtime.run(self.kinds[task.engine], read_job(job_file, Job), task.out)
         return Ended(code, None, False, False, 1.0)
 
     def pids(self):

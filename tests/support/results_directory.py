@@ -1,8 +1,10 @@
 """Results directories and the launches' files in them, as a run would have left them, without measuring anything."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+from common.contract import DeviceFacts, Job, Loaded, Memory, ModelFacts, Probe, Result, Sample, Warmup
 from orchestrator.base.outcomes import OUTCOMES
 from orchestrator.judge.analysis import Yardstick
 from orchestrator.plan.cells import Cell
@@ -15,54 +17,49 @@ from tests.support.contenders import cell
 CONTEXT = Yardstick(WEIGHTS, CONFIG)
 
 
-def probe(gbs=10.0, cache=None) -> dict:
+def probe(gbs=10.0, cache=None) -> Probe:
     """A bandwidth probe of result.json."""
-    return {"best_gbs": gbs, "gbs": [gbs], "method": "test", "buffer_bytes": 1, "threads": 2, "last_level_cache": cache}
+    return Probe(gbs, cache, [gbs], "test", 1, 2)
 
 
-def job(made: Cell | None = None, repetitions=2, **changes) -> dict:
+def job(made: Cell | None = None, repetitions=2, **changes) -> Job:
     """A launch's job with prompts of plain numbers."""
     made = made or cell()
     shape = made.shape
     prompts = [[[i + 3] * shape.prompt_tokens for _ in range(shape.batch_size)] for i in range(10 + repetitions)]
-    facts = {"name": "m", "digest": "d" * 64, "synthetic": False, "vocab_size": 64, "parameters": 1000}
-    return {**make_job(made, {"kind": "cpu", "ids": ["cpu"]}, facts, prompts, repetitions, 2), **changes}
+    facts = ModelFacts("m", "d" * 64, synthetic=False, vocab_size=64, parameters=1000)
+    return replace(make_job(made, DeviceFacts("cpu", ["cpu"], "Example"), facts, prompts, repetitions, 2), **changes)
 
 
-def sample(i=0, phase="measure", steps_ns=(10_000_000, 20_000_000, 30_000_000), batch=1, **changes) -> dict:
+def sample(i=0, phase="measure", steps_ns=(10_000_000, 20_000_000, 30_000_000), batch=1, **changes) -> Sample:
     ids = [[7] * batch for _ in steps_ns]
-    return {"i": i, "phase": phase, "steps_ns": list(steps_ns), "ids": ids, "own_cpu_s": 0.1, "foreign_cpu_s": 0.0,
-            "steal_s": 0.0, **changes}  # fmt: skip
+    return replace(Sample(i, phase, list(steps_ns), ids, own_cpu_s=0.1, foreign_cpu_s=0.0, steal_s=0.0), **changes)
 
 
-def loaded(**changes) -> dict:
-    return {"version": "1.0", "dtype": "float32", "weight_bytes": 4000, "quantization": None, "threads": 2,
-            "kv_dtype": None, "kv_bytes": 2**20, "extra": {}, **changes}  # fmt: skip
+def loaded(**changes) -> Loaded:
+    return replace(Loaded("1.0", "float32", 4000, threads=2, kv_bytes=2**20), **changes)
 
 
 def result(outcome="ok", **changes) -> dict:
-    """result.json of a launch that went well."""
+    """The content of result.json of a launch that went well; `changes` may be of wrong types."""
     assert outcome in OUTCOMES
-    return {
-        "schema": 1, "outcome": outcome, "reason": None, "environment": {}, "load_s": 0.5, "loaded": loaded(),
-        "streams": True, "warmup": {"iterations": 3, "steady": True}, "first_generate_s": 0.04, "samples": 5,
-        "memory": {"peak_host_mib": 100.0, "peak_mapped_file_mib": 1.0, "source": "test"}, **changes,
-    }  # fmt: skip
+    good = Result(0.5, loaded(), True, Warmup(3, steady=True), 0.04, Memory(100.0, 1.0, "test"), samples=5)
+    return json.loads(json.dumps({**vars(good), "outcome": outcome, **changes}, default=vars))
 
 
-def launch(directory: Path, launch_job: dict | None = None, samples=None, made_result=None, log="") -> Path:
+def launch(directory: Path, launch_job: Job | None = None, samples=None, made_result=None, log="") -> Path:
     """A launch's directory as a sandbox leaves it."""
     launch_job = launch_job or job()
-    batch = launch_job["shape"]["batch_size"]
+    batch = launch_job.shape.batch_size
     if samples is None:
-        phases = ["warmup"] * 3 + ["measure"] * launch_job["repetitions"]
+        phases = ["warmup"] * 3 + ["measure"] * launch_job.repetitions
         samples = [sample(i, phase, batch=batch) for i, phase in enumerate(phases)]
     (directory / "out").mkdir(parents=True)
-    (directory / "job.json").write_text(json.dumps(launch_job))
+    (directory / "job.json").write_text(json.dumps(launch_job, default=vars))
     (directory / "stderr.log").write_text(log)
     (directory / "reproduce.sh").write_text("#!/bin/sh\necho again\n")
     (directory / "out" / "result.json").write_text(json.dumps(made_result or result()))
-    (directory / "out" / "samples.jsonl").write_text("".join(json.dumps(each) + "\n" for each in samples))
+    (directory / "out" / "samples.jsonl").write_text("".join(json.dumps(each, default=vars) + "\n" for each in samples))
     return directory
 
 

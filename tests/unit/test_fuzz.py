@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from bench_dummy.bench import Dummy
 from common import launch as runtime
+from common.contract import Job, read_job
 from orchestrator.answers.audit import published_table
 from orchestrator.base.errors import UserError
 from orchestrator.base.outcomes import OUTCOMES
 from orchestrator.base.paths import ROOT
-from orchestrator.judge.samples import BadSamples, read_samples
+from orchestrator.judge.launch_files import BadSamples, read_samples
 from orchestrator.judge.speed import launch_metrics
 from orchestrator.judge.verdict import judge_launch
 from orchestrator.models.checkpoint import read_header, validate
@@ -37,7 +38,7 @@ from tests.support.results_directory import CONTEXT, Results, ended, job, launch
 from tests.support.summaries import failed, row, run
 
 JOB = job()
-SAMPLES = [sample(i, phase) for i, phase in enumerate(["warmup"] * 3 + ["measure"] * 2)]
+SAMPLES = [vars(sample(i, phase)) for i, phase in enumerate(["warmup"] * 3 + ["measure"] * 2)]
 ENGINE = (ROOT / "bench_dummy" / "engine.yaml").read_text()
 SUMMARY = {"schema": 1, "run": run(), "limits": None, "reference": None, "timeline": [], "rows": [row(), failed()]}
 TABLE = (
@@ -87,13 +88,13 @@ def judged(directory):
     assert verdict.outcome in OUTCOMES
     assert verdict.outcome == "ok" or (verdict.reason or "").strip()
     if verdict.outcome == "ok":
-        samples = read_samples(directory / "out" / "samples.jsonl")
-        metrics = launch_metrics(samples, JOB, verdict.result["streams"])
-        measured = [each for each in samples if each["phase"] == "measure"]
-        assert len(measured) == JOB["repetitions"]
-        assert all(len(each["ids"]) == JOB["shape"]["new_tokens"] for each in measured)
+        samples = read_samples(directory)
+        metrics = launch_metrics(samples, JOB, verdict.result.streams)
+        measured = [each for each in samples if each.phase == "measure"]
+        assert len(measured) == JOB.repetitions
+        assert all(len(each.ids) == JOB.shape.new_tokens for each in measured)
         assert sound(metrics) and all(value > 0 for value in metrics["e2e_tps"])
-        json.dumps(verdict.result, allow_nan=False).encode()
+        json.dumps(verdict.result, allow_nan=False, default=vars).encode()
     return verdict
 
 
@@ -128,11 +129,10 @@ def test_samples(left_behind, made):
 @fuzz
 @given(made=torn("".join(json.dumps(each) + "\n" for each in SAMPLES).encode()))
 def test_samples_bytes(left_behind, made):
-    path = left_behind / "out" / "samples.jsonl"
-    path.write_bytes(made)
+    (left_behind / "out" / "samples.jsonl").write_bytes(made)
     with suppress(BadSamples):
-        for each in read_samples(path):
-            assert each["steps_ns"][-1] > 0
+        for each in read_samples(left_behind):
+            assert each.steps_ns[-1] > 0
     judged(left_behind)
 
 
@@ -339,14 +339,15 @@ RUNS = dummy_launches.make(first_ms=0.1, step_ms=0.1)
 
 
 @fuzz
-@given(made=changed(RUNS, SMALL_VALUES))
+@given(made=changed(json.loads(json.dumps(RUNS, default=vars)), SMALL_VALUES))
 def test_job(place, made):
     """A launch of whatever job ends with a result that says so, or without one: never with one that is wrong."""
     out = place / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
+    (place / "job.json").write_text(text_of(made))
     try:
-        code = runtime.run(Dummy, json.loads(text_of(made)), out)
+        code = runtime.run(Dummy, read_job(place / "job.json", Job), out)
     except Exception:
         assert not (out / "result.json").exists()
         return

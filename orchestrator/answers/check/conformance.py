@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from common.contract import Result
 from orchestrator.answers.check.finding import Finding
 from orchestrator.answers.check.folder import check_folder
 from orchestrator.answers.check.launching import (
@@ -98,7 +99,7 @@ class _Checks:
         alone = self._alone(variant)
         name, capabilities = variant.name, self._engine.capabilities
         distinct = {tuple(alone.row(number)) for number in range(len(self._prompts))}
-        streams = alone.result["streams"] == capabilities["streams"]
+        streams = alone.result.streams == capabilities["streams"]
         findings = [
             Finding(f"{name}: runs, and loads what its label says", True, _loaded(alone.result)),
             Finding(f"{name}: another prompt gives other tokens", len(distinct) > 1),
@@ -173,9 +174,10 @@ class _Checks:
         with scratch() as folder:
             sequence = {"score": [prompt + generated]}
             made = self._launch(variant, 1, [[prompt]], sequence, directory=folder)
-            if made.result["scores"][0] is None:
+            [score] = made.result.scores or [None]
+            if score is None:
                 return Finding(name, False if self._engine.capabilities["logprobs"] else None, "the engine gives none")
-            values = np.load(folder / "out" / made.result["scores"][0]["file"])
+            values = np.load(folder / "out" / score.file)
         worst = float(np.abs(np.logaddexp.reduce(values, axis=1)).max())
         if worst > NORMALISED:
             return Finding(name, False, f"a row's probabilities sum to exp({worst:.3g}), not to 1")
@@ -198,7 +200,7 @@ class _Checks:
         return self._launching.launch(self._engine, self._prepared, variant, shape, batches, more, refer, **options)
 
 
-def _loaded(result: dict[str, Any]) -> str:
-    loaded = result["loaded"]
-    held = loaded["quantization"] or loaded["dtype"]
-    return f"{held}, {loaded['weight_bytes'] / 2**20:.1f} MiB, threads {loaded['threads']}, {loaded['version']}"
+def _loaded(result: Result) -> str:
+    loaded = result.loaded
+    held = loaded.quantization or loaded.dtype
+    return f"{held}, {loaded.weight_bytes / 2**20:.1f} MiB, threads {loaded.threads}, {loaded.version}"

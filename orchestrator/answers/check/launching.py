@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from common.contract import NO_WARMUP, DeviceFacts, Result, Sample
 from orchestrator.base.errors import CellError
 from orchestrator.base.paths import CACHE
 from orchestrator.base.progress import Progress
 from orchestrator.judge.analysis import FILE as EVIDENCE
 from orchestrator.judge.analysis import Yardstick
+from orchestrator.judge.launch_files import read_samples
 from orchestrator.judge.reference import Reference
-from orchestrator.judge.samples import read_samples
 from orchestrator.judge.verdict import judge_launch
 from orchestrator.machine import host
 from orchestrator.machine.detect import Device
@@ -31,7 +32,7 @@ from orchestrator.plan.engine import Engine, Variant
 from orchestrator.plan.exam import make_exam
 from orchestrator.run import references
 from orchestrator.run.convert import Artefacts, hardware
-from orchestrator.run.job import make_job
+from orchestrator.run.job import make_job, model_facts
 from orchestrator.run.references import References
 from orchestrator.sandbox.task import Sandbox, Task, thread_environment
 
@@ -48,15 +49,15 @@ QUANTISED_KL = {"float8": 0.1, "int8": 0.05, "int4": 1.0}
 class Made:
     """What one launch left: result.json, the samples, the host's evidence."""
 
-    result: dict[str, Any]
-    samples: list[dict[str, Any]]
+    result: Result
+    samples: list[Sample]
     evidence: dict[str, Any]
     processes_left: list[str]
 
     @property
     def ids(self) -> list[list[list[int]]]:
         """Generated ids [iteration][step][row] of the measured iterations."""
-        return [sample["ids"] for sample in self.samples if sample["phase"] == "measure"]
+        return [sample.ids for sample in self.samples if sample.phase == "measure"]
 
     def row(self, iteration: int, row: int = 0) -> list[int]:
         """Generated ids of one prompt."""
@@ -77,7 +78,7 @@ class Launching:
         self._sandbox, self._progress, self._threads = sandbox, progress, host.default_threads()
         self._artefacts = Artefacts(sandbox, progress, hardware(device), self._threads)
         self._weights = ParameterCounts.of(model.path)
-        self._described = {"kind": device.kind, "ids": list(device.ids), "name": device.name}
+        self._described = DeviceFacts(device.kind, list(device.ids), device.name)
 
     def reference(self, engines: dict[str, Engine]) -> Reference | str:
         """What the reference engine computes in float32 for `prompts_for`, or why there is nothing to compare with."""
@@ -94,7 +95,8 @@ class Launching:
                 self._sandbox, self._progress, engine, variant, prepared, self._described, self._threads, WALL_S
             )
             rows = [[prompt] for prompt in prompts_for(self.model)]
-            return maker.of(self.model, self._facts(self.model), shape, rows, exam, count=len(rows))
+            facts = model_facts(self.model, self._weights.parameters)
+            return maker.of(self.model, facts, shape, rows, exam, count=len(rows))
         except CellError as error:
             return f"no float32 reference: {error.outcome}: {error.reason}"
 
@@ -105,12 +107,13 @@ class Launching:
     ) -> Made:  # fmt: skip
         """One launch without warm-up; `more` goes into its job. Raises CellError unless it is ok."""
         model, kind = model or self.model, self.device.kind
-        facts = self._facts(model)
+        facts = model_facts(model, self._weights.parameters)
         artefact = self._artefacts.ensure(engine, kind, variant, model, prepared, facts)
         more = more or {}
         repetitions = len(batches) - more.get("prefix_pairs", 0)
-        job = make_job(Cell(engine, variant, shape), self._described, facts, batches, repetitions, self._threads)
-        job.update(warmup={"min": 0, "max": 0, "span": 0.05}, **more)
+        cell = Cell(engine, variant, shape)
+        job = make_job(cell, self._described, facts, batches, repetitions, self._threads, NO_WARMUP)
+        job = replace(job, **more)
         with scratch() as folder:
             directory = directory or folder
             (directory / "out").mkdir()
@@ -123,15 +126,9 @@ class Launching:
             verdict = judge_launch(self._sandbox.run(prepared, task), directory, job, context)
             if verdict.outcome != "ok" or verdict.result is None:
                 raise CellError(verdict.outcome, verdict.reason or "")
-            samples = read_samples(directory / "out" / "samples.jsonl")
+            samples = read_samples(directory)
             evidence = json.loads((directory / EVIDENCE).read_text(encoding="utf-8"))
             return Made(verdict.result, samples, evidence, _left(directory / "out" / "processes_left.json"))
-
-    def _facts(self, model: Model) -> dict[str, Any]:
-        return {
-            "name": model.name, "digest": model.digest, "synthetic": model.synthetic,
-            "vocab_size": model.config["vocab_size"], "parameters": self._weights.parameters,
-        }  # fmt: skip
 
 
 def _left(path: Path) -> list[str]:

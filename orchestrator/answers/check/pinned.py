@@ -48,7 +48,7 @@ class Sources:
 
 def pins(folder: Path, kind: str) -> dict[str, Pin]:
     """What requirements/<kind>.txt pins, and what build.sh installs beside it, by normalised name."""
-    locked = {}
+    locked: dict[str, Pin] = {}
     for path in (folder / "build.sh", folder / "requirements" / f"{kind}.txt"):  # the lock has the last word
         if path.is_file():
             code = re.sub(r"(?m)(^|\s)#.*$", "", path.read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ from orchestrator.answers.compare.pairing import Pair, Selector, pairs, rows_of,
 from orchestrator.base import stats
 from orchestrator.base.errors import UserError
 from orchestrator.base.escape import first_line
-from orchestrator.base.outcomes import Flag, Outcome
+from orchestrator.base.outcomes import OUTCOMES, Flag, Outcome
 from orchestrator.base.stats import Interval
 from orchestrator.results.metrics.metric import Metric
 from orchestrator.results.metrics.registry import METRICS, launches
@@ -177,7 +177,7 @@ def _is_lost(pair: Pair) -> bool:
     """Whether a row that was ok is so no more, by the engine's own doing."""
     if pair.before is None or pair.after is None or pair.before["outcome"] != Outcome.OK:
         return False
-    return Outcome.of(pair.after["outcome"]).is_loss
+    return OUTCOMES[pair.after["outcome"]].is_loss
 
 
 def _statistics(pair: Pair, quantity: Metric, anchors: Anchors | None, question: Question) -> dict[str, Any]:

@@ -122,10 +122,12 @@ def artefact_differences(there: RecordedRow, artefact: Path | None) -> list[Diff
 def job_differences(there: RecordedRow, cell: Cell, threads: int) -> list[Difference]:
     """The job that this version of the suite would give for the same ids, thread count and repetitions."""
     job = there.job
-    mine = with_gates(make_job(cell, job["device"], job["model"], job["prompts"], job["repetitions"], threads))
-    names = sorted(key for key in {*job, *mine} if job.get(key) != mine.get(key))
-    return [Difference(f"job: {name}", _short(job.get(name)), _short(mine.get(name)), check_out(there))
-            for name in names]  # fmt: skip
+    mine = with_gates(make_job(cell, job.device, job.model, job.prompts, job.repetitions, threads))
+    return [
+        Difference(f"job: {name}", _short(value), _short(getattr(mine, name)), check_out(there))
+        for name, value in sorted(vars(job).items())
+        if value != getattr(mine, name)
+    ]
 
 
 def launch_differences(there: RecordedRow, count: int) -> list[Difference]:

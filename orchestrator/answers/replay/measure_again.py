@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class Remeasurement:
         there = self._there
         device, why = self._device()
         cell = self._cell()
-        threads = there.job["threads"]
+        threads = there.job.threads
         self._differences += differences.machine_differences(there, device, self._host, why)
         self._differences += differences.launch_differences(there, self._count)
         if cell is None or device is None:
@@ -83,8 +84,8 @@ class Remeasurement:
         inner = sandbox_for(there.run["isolation"], device, Site.read(), self._progress, memory_limit=limit)
         sandbox = Recalling(inner, there)
         prepared = sandbox.prepare(cell.engine, device.kind)
-        store = Artefacts(sandbox, self._progress, hardware(device), there.job["threads"])
-        facts = {**there.job["model"], "digest": model.digest, "parameters": ParameterCounts.of(model.path).parameters}
+        store = Artefacts(sandbox, self._progress, hardware(device), there.job.threads)
+        facts = replace(there.job.model, digest=model.digest, parameters=ParameterCounts.of(model.path).parameters)
         artefact = store.ensure(cell.engine, device.kind, cell.variant, model, prepared, facts)
         self._differences += differences.image_differences(there, prepared)
         self._differences += differences.artefact_differences(there, artefact)
@@ -96,13 +97,13 @@ class Remeasurement:
             self._progress.say(f"measured anyway, though not comparable: {difference.what}")
         request = Request(
             device=device, model=self._spec, profile=self._profile(), launches=self._count,
-            repetitions=there.job["repetitions"], threads=there.job["threads"], seed=there.run["seed"],
+            repetitions=there.job.repetitions, threads=there.job.threads, seed=there.run["seed"],
             prompt=there.run.get("prompt"), wall_s=there.run.get("wall_s", WALL_S),
             with_quality=there.run["with_quality"] if with_quality is None else with_quality, memory_limit=limit,
         )  # fmt: skip
         again = Run(
             request, directory, sandbox, lambda: model, self._progress, self._known,
-            {there.shape: there.job["prompts"]},
+            {there.shape: there.job.prompts},
         )  # fmt: skip
         uninterrupted = again.go([cell])
         summary = summarise(directory)
@@ -159,5 +160,5 @@ class Remeasurement:
     def _profile(self) -> Profile:
         recorded = self._there.run
         return Profile(
-            recorded["profile"], self._count, self._there.job["repetitions"], recorded["is_measurement"]
+            recorded["profile"], self._count, self._there.job.repetitions, recorded["is_measurement"]
         )  # fmt: skip

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from common.contract import Job, Shape
 from orchestrator.base.errors import UserError
-from orchestrator.base.reading import Unreadable, parse, read_text
-from orchestrator.judge.samples import read_samples
-from orchestrator.plan.cells import Shape
+from orchestrator.base.reading import Unreadable
+from orchestrator.judge.launch_files import read_job, read_samples
 from orchestrator.results import journal, merge
 
-JOB_LIMIT = 256 << 20  # bytes; a job holds every prompt
 HOW = (
     "name out/result.json of a launch in a directory that `./benchmark.sh run` wrote, or that directory with "
     "--row ENGINE:VARIANT"
@@ -28,7 +27,7 @@ class RecordedRow:
     model: dict[str, Any]  # the journal's record of the model
     planned: dict[str, Any]  # the journal's record of the cell: image, workload, keys
     row: dict[str, Any]  # its row of the summary
-    job: dict[str, Any]  # of its launches, without paths and exam
+    job: Job  # of its launches, without paths and exam
     launches: list[Path]  # directories of the launches that its figures come from
 
     @property
@@ -37,7 +36,7 @@ class RecordedRow:
 
     @property
     def shape(self) -> Shape:
-        return Shape(**self.job["shape"])
+        return self.job.shape
 
 
 def find(path: Path, row: str | None) -> RecordedRow:
@@ -101,11 +100,11 @@ def tokens(launches: list[Path]) -> tuple[dict[int, list], str | None]:
     """What the launches generated, {iteration: ids [steps][batch]}, and where two of them differ, None if nowhere."""
     found: dict[int, list] = {}
     for directory in launches:
-        for sample in read_samples(directory / "out" / "samples.jsonl"):
-            if sample["phase"] not in ("warmup", "measure"):
+        for sample in read_samples(directory):
+            if sample.phase not in ("warmup", "measure"):
                 continue
-            if found.setdefault(sample["i"], sample["ids"]) != sample["ids"]:
-                return found, f"iteration {sample['i']} of {directory.name}"
+            if found.setdefault(sample.i, sample.ids) != sample.ids:
+                return found, f"iteration {sample.i} of {directory.name}"
     return found, None
 
 
@@ -130,13 +129,11 @@ def _choose(directory: Path, rows: list[dict[str, Any]], label: str | None, aske
     raise UserError(f"{directory}: {what}: say which with --row, one of {', '.join(names)}")
 
 
-def _job(launch: Path) -> dict[str, Any]:
+def _job(launch: Path) -> Job:
     """job.json without what a launch adds to its cell's job: paths, and the exam of the first one."""
-    path = launch / "job.json"
     try:
-        job = parse(read_text(path, JOB_LIMIT))
-        job["model"] = {key: value for key, value in job["model"].items() if key not in ("path", "artefact")}
-        Shape(**job["shape"])
-        return {key: value for key, value in job.items() if key not in ("score", "score_s", "ask")}
-    except (OSError, Unreadable, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read ({error}): restore it, or name another launch") from error
+        job = read_job(launch)
+    except (OSError, Unreadable) as error:
+        where = launch / "job.json"
+        raise UserError(f"{where} cannot be read ({error}): restore it, or name another launch") from error
+    return replace(job, model=replace(job.model, path="", artefact=""), score=[], score_s=None, ask=None)

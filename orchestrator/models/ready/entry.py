@@ -13,17 +13,36 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from orchestrator.base import reading
+import msgspec
+from msgspec import Meta
+
 from orchestrator.base.errors import UserError, unknown
+from orchestrator.base.reading import YamlFile
 from orchestrator.models.formats import gguf
 from orchestrator.models.hub import fetch
 from orchestrator.models.ready import schemes
 
 SUFFIXES = (".yaml", ".yml")
-KEYS = ("model", "ready")
-SOURCE_KEYS = ("path", "hub", "file")
+Text = Annotated[str, Meta(pattern=r"\S", description="text")]
+ModelName = Annotated[str, Meta(pattern=r"\S", description="tiny, synthetic:<shape>, a directory, or ORG/NAME@REV")]
+
+
+class SourceEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """Where one ready-made checkpoint is: either path, or hub and, of a GGUF, file."""
+
+    path: Text | None = None  # a file or directory here, relative to the entry's file
+    hub: Text | None = None  # ORG/NAME@REV; best a commit: what others made must stay what it was
+    file: Text | None = None  # the one *.gguf file of `hub`
+
+
+class EntryFile(msgspec.Struct, forbid_unknown_fields=True):
+    """A model's entry."""
+
+    model: ModelName  # what --model takes: tiny, synthetic:<shape>, a directory, ORG/NAME@REV
+    # Ready-made checkpoints of the model, by scheme
+    ready: dict[str, SourceEntry] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,52 +75,31 @@ def load_entry(spec: str, known: Collection[str]) -> Entry:
     file = Path(spec).expanduser()
     if file.suffix not in SUFFIXES or file.is_dir():
         return Entry(spec)
-    top = _mapping(_parsed(file), f"{file}", KEYS)
-    model = top.get("model")
-    if not isinstance(model, str) or not model.strip():
-        raise UserError(f"{file}: model: expected tiny, synthetic:<shape>, a directory, or ORG/NAME@REV")
-    if model.startswith("."):
-        model = str((file.parent / model).resolve())
-    ready = _mapping(top.get("ready") or {}, f"{file}: ready")
-    for name in ready:
-        if not schemes.parse(str(name)) or name not in known:
-            raise _at(f"{file}: ready", unknown("scheme", str(name), sorted(known)))
-    return Entry(model, file, {name: _source(source, file, name) for name, source in ready.items()})
-
-
-def _parsed(file: Path) -> Any:
     try:
-        return reading.load(file)
+        source = YamlFile(file)
     except FileNotFoundError:
         remedy = "a model's entry is a YAML file, see docs/extend/ready_made.md"
         raise UserError(f"no such file: {file}; {remedy}") from None
+    content = source.convert(EntryFile, "docs/extend/ready_made.md")
+    model = str((file.parent / content.model).resolve()) if content.model.startswith(".") else content.model
+    for name in content.ready:
+        if not schemes.parse(name) or name not in known:
+            raise UserError(f"{source.line(['ready', name])}: ready: {unknown('scheme', name, sorted(known))}")
+    return Entry(model, file, {name: _source(entry, source, name) for name, entry in content.ready.items()})
 
 
-def _mapping(value: Any, where: str, keys: tuple[str, ...] | None = None) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: expected a mapping of keys to values, see docs/extend/ready_made.md")
-    for key in value:
-        if keys and key not in keys:
-            raise _at(where, unknown("key", str(key), keys))
-    return value
-
-
-def _source(value: Any, file: Path, scheme: str) -> Source:
-    where = f"{file}: ready.{scheme}"
-    found = _mapping(value, where, SOURCE_KEYS)
-    for key, text in found.items():
-        if not isinstance(text, str) or not text.strip():
-            raise UserError(f"{where}.{key}: expected text, not {text!r}")
-    if ("path" in found) == ("hub" in found):
+def _source(entry: SourceEntry, file: YamlFile, scheme: str) -> Source:
+    where = f"{file.line(['ready', scheme])}: ready.{scheme}"
+    if (entry.path is None) == (entry.hub is None):
         raise UserError(f"{where}: expected either path (a file or directory here) or hub (ORG/NAME@REV)")
-    return _local(found, where, file, scheme) if "path" in found else _on_hub(found, where, scheme)
+    return _local(entry, where, file.path, scheme) if entry.hub is None else _on_hub(entry, where, scheme)
 
 
-def _local(found: dict[str, str], where: str, file: Path, scheme: str) -> Source:
-    if "file" in found:
+def _local(entry: SourceEntry, where: str, file: Path, scheme: str) -> Source:
+    if entry.file is not None:
         raise UserError(f"{where}.file: belongs to hub; give the file itself as path")
     # Not resolved: in a hub's cache NAME.gguf is a link to a file whose name says nothing.
-    path = Path(os.path.abspath(file.parent / Path(found["path"]).expanduser()))
+    path = Path(os.path.abspath(file.parent / Path(entry.path).expanduser()))
     if not path.exists():
         raise UserError(f"{where}.path: {path} is not there; a relative path begins at {file.parent.resolve()}")
     if path.is_file() and not (schemes.parse(scheme).kind == "gguf" and path.suffix == ".gguf"):
@@ -111,24 +109,22 @@ def _local(found: dict[str, str], where: str, file: Path, scheme: str) -> Source
     return Source(path=path)
 
 
-def _on_hub(found: dict[str, str], where: str, scheme: str) -> Source:
-    name = fetch.SPEC.fullmatch(found["hub"])
+def _on_hub(entry: SourceEntry, where: str, scheme: str) -> Source:
+    name = fetch.SPEC.fullmatch(entry.hub)
     if not name or not name["revision"]:
         raise UserError(
-            f"{where}.hub: {found['hub']!r} is not of the form ORG/NAME@REV; name a revision, best a commit: what "
+            f"{where}.hub: {entry.hub!r} is not of the form ORG/NAME@REV; name a revision, best a commit: what "
             "others made must stay what it was"
         )
     if schemes.parse(scheme).kind != "gguf":
-        if "file" in found:
+        if entry.file is not None:
             raise UserError(f"{where}.file: only GGUF checkpoints are single files")
-        return Source(hub=found["hub"])
-    file = found.get("file", "")
+        return Source(hub=entry.hub)
+    file = entry.file or ""
     if not file.endswith(".gguf") or file.startswith(("/", ".")) or ".." in file.split("/"):
-        raise UserError(
-            f"{where}.file: expected the name of one *.gguf file of {found['hub']}, not {file or 'nothing'}"
-        )
+        raise UserError(f"{where}.file: expected the name of one *.gguf file of {entry.hub}, not {file or 'nothing'}")
     _whole(file, f"{where}.file")
-    return Source(hub=found["hub"], file=file)
+    return Source(hub=entry.hub, file=file)
 
 
 def _whole(name: str, where: str) -> None:
@@ -137,7 +133,3 @@ def _whole(name: str, where: str) -> None:
             f"{where}: {name} is one part of a model; the engines are given one file: join the parts with "
             "llama.cpp's `llama-gguf-split --merge`, and give its path"
         )
-
-
-def _at(where: str, error: UserError) -> UserError:
-    return UserError(f"{where}: {error}")

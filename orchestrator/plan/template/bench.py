@@ -12,9 +12,9 @@ from common.tools.logits import certain_of
 
 class Contender(Engine):
     def load(self, job):
-        # Replace: load job["model"]["artefact"] as job["precision"], job["settings"] and job["threads"] say.
-        self.vocabulary = job["model"]["vocab_size"]
-        self.weights = np.ones(job["model"]["parameters"], np.float32)
+        # Replace: load job.model.artefact as job.precision, job.settings and job.threads say.
+        self.vocabulary = job.model.vocab_size
+        self.weights = np.ones(job.model.parameters, np.float32)
         # Read back from what was loaded, never copied from the job.
         return Loaded(np.__version__, str(self.weights.dtype), self.weights.nbytes, threads=1)
 

@@ -6,9 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from orchestrator.base.escape import first_line
+from orchestrator.base.escape import first_line, log_text
 from orchestrator.report.charts.style import rounded
-from orchestrator.report.page.embed import readable
 from orchestrator.results.metrics.metric import Metric, Style
 from orchestrator.results.metrics.registry import on_page
 from orchestrator.results.row import Row, notes, workload_title
@@ -108,7 +107,7 @@ def _details(row: Row) -> list[list[str]]:
         "Repeat it": row["reproduce"],
         "From": row.get("source"),
     }
-    return [[name, short(readable(str(text)))] for name, text in told.items() if text]
+    return [[name, short(log_text(str(text)))] for name, text in told.items() if text]
 
 
 def short(text: str, limit: int = CELL) -> str:

@@ -33,7 +33,7 @@ def _memory(key: str, field: str, title: str, short: str, meaning: str, source: 
 
 
 def _kv_mib(launch: LaunchRecord) -> float | None:
-    kv_bytes = launch.loaded["kv_bytes"]
+    kv_bytes = launch.loaded.kv_bytes
     return None if kv_bytes is None else kv_bytes / MIB
 
 
@@ -62,7 +62,7 @@ MEMORY = (
         "Weights",
         "bytes of all weight tensors as held, quantised ones with their scales",
         "the engine, after loading",
-        of_launch=lambda launch: launch.loaded["weight_bytes"] / MIB,
+        of_launch=lambda launch: launch.loaded.weight_bytes / MIB,
         page=False,
         terminal=True,
     ),
@@ -103,7 +103,7 @@ MEMORY = (
         "largest sum of anonymous and shared memory over the process tree",
         RSS,
         formula="RssAnon + RssShmem, summed over the process tree: the largest sample",
-        of_launch=lambda launch: launch.result["memory"]["peak_host_mib"],
+        of_launch=lambda launch: launch.result.memory.peak_host_mib,
         listed=True,
         over=Over.LARGEST,
         terminal=True,
@@ -116,7 +116,7 @@ MEMORY = (
         "largest sum of mapped file pages over the process tree",
         RSS,
         formula="RssFile, summed over the process tree: the largest sample",
-        of_launch=lambda launch: launch.result["memory"].get("peak_mapped_file_mib"),
+        of_launch=lambda launch: launch.result.memory.peak_mapped_file_mib,
         listed=True,
         over=Over.LARGEST,
     ),

@@ -140,7 +140,7 @@ TIME = (
         "`load()` of the engine",
         display="s",
         over=Over.MEDIAN,
-        of_launch=lambda launch: launch.result["load_s"],
+        of_launch=lambda launch: launch.result.load_s,
         absent="?",
         page=False,
     ),
@@ -152,7 +152,7 @@ TIME = (
         "the very first iteration",
         display="s",
         over=Over.MEDIAN,
-        of_launch=lambda launch: launch.result["first_generate_s"],
+        of_launch=lambda launch: launch.result.first_generate_s,
         absent="?",
     ),
 )

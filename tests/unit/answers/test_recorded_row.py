@@ -1,6 +1,6 @@
 """Finding the row that is to be measured again."""
 
-import json
+from dataclasses import replace
 
 import pytest
 
@@ -92,11 +92,10 @@ def test_a_damaged_job(directory, content):
 
 def test_the_job_is_without_paths_and_exam(tmp_path):
     made = cell()
-    asked = job(made)
-    asked["model"].update(path="/model", artefact="/artefact")
-    asked.update(score=[[1, 2]], score_s=9, ask=None)
+    asked = job(made, score=[[1, 2]], score_s=9)
+    asked = replace(asked, model=replace(asked.model, path="/model", artefact="/artefact"))
     written = Results(tmp_path / "r").run([made]).plan(made, ["k0"]).launch(made, 0, "k0", launch_job=asked)
-    assert recorded_row.find(written.end(), None).job == json.loads(json.dumps(job(made)))
+    assert recorded_row.find(written.end(), None).job == job(made)
 
 
 def test_tokens_of_several_launches(tmp_path):

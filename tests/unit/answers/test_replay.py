@@ -165,14 +165,14 @@ def launches_of(folder, *tokens):
     """One launch directory for each token that is generated in iteration 1."""
     made = Results(folder).run([cell()]).plan(cell(), [f"k{i}" for i in range(len(tokens))])
     for block, token in enumerate(tokens):
-        made.launch(cell(), block, f"k{block}", samples=[sample(0), sample(1, ids=[[7], [token], [7]])])
+        made.launch(cell(), block, f"k{block}", samples=[sample(0), sample(1, ids=[[7], [int(token)], [7]])])
     return recorded_row.find(made.end(), None).launches
 
 
 def test_tokens(tmp_path):
     steady, other, torn = (launches_of(tmp_path / name, *t) for name, t in (("a", "77"), ("b", "88"), ("c", "78")))
     assert differences.compare_tokens(steady, steady) == (True, "identical in 2 iterations")
-    assert differences.compare_tokens(steady, other) == (False, "iteration 1, step 1: ['7'] there, ['8'] here")
+    assert differences.compare_tokens(steady, other) == (False, "iteration 1, step 1: [7] there, [8] here")
     assert differences.compare_tokens(torn, steady)[0] is None
     assert differences.compare_tokens(steady, torn)[0] is False
 
@@ -198,8 +198,8 @@ def world(tmp_path, monkeypatch, cpu, machine):
     measured = launch_record.launch_metrics
 
     def as_set(samples, asked, streams):
-        speed = 1000 / asked["settings"].get("step_ms", 1)
-        return {**measured(samples, asked, streams), "decode_tps": [speed + samples[0].get("start_ns", 0) % 7 / 10] * 2}
+        speed = 1000 / asked.settings.get("step_ms", 1)
+        return {**measured(samples, asked, streams), "decode_tps": [speed + (samples[0].start_ns or 0) % 7 / 10] * 2}
 
     monkeypatch.setattr(launch_record, "launch_metrics", as_set)
     known = {"dummy": engine("dummy", [variant(settings={"first_ms": 2, "step_ms": 0.2})])}
@@ -267,7 +267,7 @@ def test_the_text_shows_both_figures_and_the_verdict(world, call, tmp_path):
 
 def test_another_speed_is_not_reproduced(world, call):
     world.measure()
-    world.sandbox.before = lambda task: task.job["settings"].update(step_ms=0.6)
+    world.sandbox.before = lambda task: task.job.settings.update(step_ms=0.6)
     code, out, _ = call("replay", world.directory)
     assert code == 1
     assert "not reproduced: the ratio's interval" in out and "lies outside 1 ± 0.05" in out

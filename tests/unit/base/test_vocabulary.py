@@ -23,11 +23,6 @@ def test_a_word_is_its_text(word):
     assert word == word.value and f"{word}" == str(word) == word.value and json.dumps([word]) == f'["{word.value}"]'
 
 
-@pytest.mark.parametrize("outcome", Outcome)
-def test_an_outcome_is_found_by_its_word(outcome):
-    assert Outcome.of(outcome.value) is outcome
-
-
 def test_the_words_of_published_results_stay():
     """A word that vanished could no longer be read."""
     assert set(OUTCOMES) >= {

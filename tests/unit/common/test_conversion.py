@@ -6,13 +6,17 @@ import sys
 
 import pytest
 
+from common.contract import ConversionJob, ModelFacts
 from common.convert import artefact
 from common.engine import Unsupported
+
+MODEL = ModelFacts("m", "d", synthetic=False, vocab_size=64, parameters=1, path="/some/model")
+JOB = ConversionJob("x", "v", "int8", "s", {}, "a", 1, MODEL)
 
 
 @pytest.fixture
 def out(tmp_path, monkeypatch):
-    (tmp_path / "job.json").write_text(json.dumps({"model": {"path": "/some/model"}, "scheme": "s"}))
+    (tmp_path / "job.json").write_text(json.dumps(JOB, default=vars))
     place = tmp_path / "out"
     place.mkdir()
     monkeypatch.setattr(sys, "argv", ["convert", "--job", str(tmp_path / "job.json"), "--out", str(place)])
@@ -25,7 +29,7 @@ def visible(out):
 
 def test_the_artefact_and_its_manifest(out):
     def convert(checkpoint, place, job):
-        assert (str(checkpoint), job["scheme"]) == ("/some/model", "s")
+        assert (str(checkpoint), job.scheme) == ("/some/model", "s")
         (place / "deep").mkdir()
         (place / "deep" / "weights.bin").write_bytes(b"abc")
         (place / "empty").write_bytes(b"")

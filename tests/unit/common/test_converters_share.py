@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
+from common.contract import Shape
 from common.convert.calibration_text import SOURCE, samples
 from common.convert.safetensors_file import read_header, stored_dtype, tensor_bytes
 from common.convert.tokenizer import require_text, with_tokenizer
@@ -83,7 +84,7 @@ def test_the_keys_and_values_of_a_token():
     assert kv_token_bytes({**config, "num_key_value_heads": 2}, "bfloat16") == 2 * 3 * 2 * 8 * 2
     for key in ("head_dim", "head_size"):
         assert kv_token_bytes({**config, key: 16}, "float16") == 2 * 3 * 8 * 16 * 2
-    assert cached_tokens({"prompt_tokens": 10, "new_tokens": 4}) == 13
+    assert cached_tokens(Shape(1, prompt_tokens=10, new_tokens=4)) == 13
 
 
 def test_log_probabilities_sum_to_one_however_large_the_logits():

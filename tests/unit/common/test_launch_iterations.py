@@ -3,6 +3,7 @@
 import pytest
 
 from bench_dummy.bench import Dummy
+from common.contract import NO_WARMUP, WarmupRule
 from common.engine import Engine, Loaded
 from tests.support.dummy_launches import make, run
 
@@ -38,7 +39,7 @@ class Scripted(Engine):
 def test_the_warm_up_rule(tmp_path, monkeypatch, durations, iterations, steady, repetitions):
     engine = type("Told", (Scripted,), {"durations": tuple(durations)})
     monkeypatch.setattr("common.timing.time.monotonic_ns", lambda: engine.now)
-    rule = {"min": 3, "max": 10, "span": 0.05}
+    rule = WarmupRule(min=3, max=10, span=0.05)
     code, result, written = run(make(repetitions, warmup=rule, shape=(1, 4, 4)), tmp_path, engine)
     assert code == 0
     assert result["warmup"] == {"iterations": iterations, "steady": steady}
@@ -51,18 +52,18 @@ def test_the_warm_up_rule(tmp_path, monkeypatch, durations, iterations, steady, 
 def test_the_longest_time_that_a_warm_up_takes(tmp_path, monkeypatch, seconds, iterations):
     engine = type("Told", (Scripted,), {"durations": (400, 500, 600, 700, 800, 900, 1000, 1100, 1200, 1300)})
     monkeypatch.setattr("common.timing.time.monotonic_ns", lambda: engine.now)
-    rule = {"min": 3, "max": 10, "span": 0.05, "max_s": seconds}
+    rule = WarmupRule(min=3, max=10, span=0.05, max_s=seconds)
     _, result, _ = run(make(warmup=rule, shape=(1, 4, 4)), tmp_path, engine)
     assert result["warmup"] == {"iterations": iterations, "steady": False}
 
 
 def test_the_least_number_of_warm_up_iterations(tmp_path):
-    _, result, _ = run(make(warmup={"min": 5, "max": 10, "span": 1e9}), tmp_path)
+    _, result, _ = run(make(warmup=WarmupRule(min=5, max=10, span=1e9)), tmp_path)
     assert result["warmup"] == {"iterations": 5, "steady": True}
 
 
 def test_without_warm_up(tmp_path):
-    _, result, written = run(make(warmup={"min": 0, "max": 0, "span": 0.05}), tmp_path)
+    _, result, written = run(make(warmup=NO_WARMUP), tmp_path)
     assert result["warmup"] == {"iterations": 0, "steady": True}
     assert [each["phase"] for each in written] == ["measure"] * 2
 

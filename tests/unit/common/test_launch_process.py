@@ -18,7 +18,7 @@ from tests.support.results_directory import CONTEXT, ended
 
 def spawn(tmp_path, made, timeout=20, **options):
     """Run the dummy as the sandboxes do. Returns the exit code, or None if it had to be killed."""
-    (tmp_path / "job.json").write_text(json.dumps(made))
+    (tmp_path / "job.json").write_text(json.dumps(made, default=vars))
     (tmp_path / "out").mkdir()
     command = [sys.executable, "-m", "bench_dummy.bench", "--job", tmp_path / "job.json", "--out", tmp_path / "out"]
     with (tmp_path / "stderr.log").open("wb") as log:

@@ -1,5 +1,7 @@
 """One launch of the dummy in this process: what it leaves behind, and the word in which it ends."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,9 +30,7 @@ def test_a_launch_that_goes_well(tmp_path):
     for each in written:
         assert len(each["steps_ns"]) == 5
         assert each["steps_ns"] == sorted(each["steps_ns"])
-        assert each["ids"] == list(
-            loaded_dummy(made).generate(made["prompts"][each["i"]], 5)
-        )  # its own prompts, in order
+        assert each["ids"] == list(loaded_dummy(made).generate(made.prompts[each["i"]], 5))  # its own prompts, in order
 
 
 def test_the_orchestrator_accepts_what_the_runtime_writes(tmp_path):
@@ -110,7 +110,7 @@ def full(*_):
 
 @pytest.mark.parametrize(("made", "outcome", "reason"), [
     (engine(__init__=boom), "load_failed", "RuntimeError: boom"),
-    (engine(load=lambda self, job: None), "load_failed", "AttributeError"),
+    (engine(load=lambda self, job: None), "load_failed", "TypeError: load returned None, not Loaded"),
     (engine(load=lambda self, job: Loaded("1", "float32", 1, extra={"dtype": float})), "load_failed", "TypeError"),
     (engine(load=lambda self, job: Loaded("1", "float32", 1, extra={"x": float("nan")})), "load_failed", "ValueError"),
     (engine(load=cannot), "unsupported", "not on this device"),
@@ -129,8 +129,7 @@ def test_it_ends_in_a_word_and_a_reason(tmp_path, made, outcome, reason):
 
 def test_a_job_without_enough_prompts_is_the_harness_s_fault(tmp_path):
     made = make()
-    made["prompts"] = made["prompts"][:4]
-    code, result, written = run(made, tmp_path)
+    code, result, written = run(replace(made, prompts=made.prompts[:4]), tmp_path)
     assert (code, result["outcome"]) == (1, "harness_error")
     assert "IndexError" in result["reason"]
     assert len(written) == 4
@@ -143,7 +142,7 @@ def test_scores_are_teacher_forced_log_probabilities(tmp_path):
     made = make()
     prompt = [3, 4, 5]
     own = prompt + [step[0] for step in loaded_dummy(made).generate([prompt], 4)]
-    _, result, _ = run({**made, "score": [own]}, tmp_path)
+    _, result, _ = run(replace(made, score=[own]), tmp_path)
     [score] = result["scores"]
     values = np.load(tmp_path / score["file"])
     assert (values.shape, values.dtype) == ((6, 64), np.float32)

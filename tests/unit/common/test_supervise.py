@@ -17,7 +17,7 @@ from tests.support.dummy_launches import make
 
 def start(tmp_path, made, *options):
     """The dummy under supervision, in a session of its own."""
-    (tmp_path / "job.json").write_text(json.dumps(made))
+    (tmp_path / "job.json").write_text(json.dumps(made, default=vars))
     (tmp_path / "out").mkdir()
     out = tmp_path / "out"
     command = [sys.executable, "-m", "common.supervise", "--watch", out / "samples.jsonl", *options, "--"]

@@ -91,14 +91,21 @@ def test_the_kv_cache_is_read_as_well(tmp_path):
     assert judged(tmp_path / "c", 3.5e-4).outcome == "ok"  # 102.9 %
 
 
-@pytest.mark.parametrize("bad", [
-    {"before": 3}, {"before": {"best_gbs": "fast", "last_level_cache": None}}, [1], "fast",
-    {"before": {"best_gbs": -1.0, "last_level_cache": None}}, {"before": {"best_gbs": 1.0, "last_level_cache": -5}},
+IMPOSSIBLE = "result.json holds a number that cannot have been measured"
+
+
+@pytest.mark.parametrize(("bad", "reason"), [
+    ({"before": 3}, "result.json: bandwidth.before: expected a mapping of keys to values"),
+    ({"before": {"best_gbs": "fast"}}, "result.json: bandwidth.before.best_gbs: expected a number"),
+    ([1], "result.json: bandwidth: expected a mapping of keys to values"),
+    ("fast", "result.json: bandwidth: expected a mapping of keys to values"),
+    ({"before": {"best_gbs": -1.0, "last_level_cache": None}}, IMPOSSIBLE),
+    ({"before": {"best_gbs": 1.0, "last_level_cache": -5}}, IMPOSSIBLE),
 ])  # fmt: skip
-def test_bad_probes_are_invalid_output(tmp_path, bad):
+def test_bad_probes_are_invalid_output(tmp_path, bad, reason):
     made = launch(tmp_path / "launch", job(), made_result=result(bandwidth=bad))
     verdict = judge_launch(ended(), made, job(), CONTEXT)
-    assert (verdict.outcome, verdict.reason) == ("invalid_output", "result.json: bandwidth is missing or wrong")
+    assert (verdict.outcome, verdict.reason) == ("invalid_output", reason)
 
 
 def test_a_device_without_a_probe_is_not_checked(tmp_path):

@@ -1,11 +1,12 @@
 """From step times to metrics, by hand; and what is no sample is refused by its line."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from orchestrator.judge import speed
-from orchestrator.judge.samples import BadSamples, read_samples
+from orchestrator.judge.launch_files import BadSamples, read_samples
 from tests.support.results_directory import job, sample
 
 MS = 1_000_000
@@ -57,7 +58,7 @@ def test_only_measured_iterations_count():
 
 def test_prefill_counts_the_prompt_that_was_given():
     """`--prompt` with a text of two tokens is two tokens, whatever the shape says."""
-    made = {**job(), "prompts": [[[5, 6]]] * 12}
+    made = job(prompts=[[[5, 6]]] * 12)
     assert speed.launch_metrics([sample()], made, True)["prefill_tps"] == [pytest.approx(2 / 0.010)]
 
 
@@ -83,7 +84,7 @@ def test_steps_of_all_iterations_are_pooled_for_the_tail():
 
 
 def test_no_tail_without_streaming():
-    made = [{**each, "ttft_ns": MS} for each in steps(700)]
+    made = [replace(each, ttft_ns=MS) for each in steps(700)]
     assert speed.launch_metrics(made, job(), False)["itl_p90_s"] is None
 
 
@@ -106,13 +107,14 @@ def test_noise_during_warm_up_does_not_count():
 
 
 def read(tmp_path, *lines):
-    path = tmp_path / "samples.jsonl"
+    path = tmp_path / "out" / "samples.jsonl"
+    path.parent.mkdir(exist_ok=True)
     path.write_text("".join(lines))
-    return read_samples(path)
+    return read_samples(tmp_path)
 
 
 def line(**changes):
-    return json.dumps(sample(**changes)) + "\n"
+    return json.dumps(vars(sample(**changes))) + "\n"
 
 
 def test_good_samples_are_read_as_they_are(tmp_path):

@@ -1,10 +1,13 @@
 """The word with which a launch ends, for every kind of end."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from common.contract import NO_WARMUP, DeviceFacts, Failure, Result
 from orchestrator.base.outcomes import OUTCOMES, exit_code
+from orchestrator.base.reading import convert
 from orchestrator.judge.gates import names
 from orchestrator.judge.verdict import judge_launch
 from orchestrator.run.job import launch_key
@@ -32,7 +35,7 @@ def test_a_good_launch(good):
     assert list(verdict.gates) == list(names.NAMES)
     assert {name for name, word in verdict.gates.items() if word == "pass"} == {"precision", "tokens"}
     assert all(word.startswith("not checked: ") for word in list(verdict.gates.values())[2:])
-    assert verdict.result == result()
+    assert verdict.result == convert(result(), Result)
 
 
 # -- how the process ended ---------------------------------------------------------------------------------------------
@@ -78,16 +81,15 @@ def test_what_was_lacking_is_told_apart_from_other_failures(good, told, kind, ou
         (good / "out" / "result.json").unlink()
         (good / "stderr.log").write_text(told)
         outcome = "engine_error" if outcome == "load_failed" else outcome
-    verdict = judge_launch(ended(exit_code=1), good, {**JOB, "device": {"kind": kind, "ids": ["0"]}}, CONTEXT)
+    verdict = judge_launch(ended(exit_code=1), good, replace(JOB, device=DeviceFacts(kind, ["0"], "X")), CONTEXT)
     assert verdict.outcome == outcome and told in verdict.reason
 
 
 @pytest.mark.parametrize("word", [word for word in OUTCOMES if word != "ok"])
 def test_the_engine_s_own_word_is_taken(good, word):
-    told = {"schema": 1, "outcome": word, "reason": "because"}
-    (good / "out" / "result.json").write_text(json.dumps(told))
+    (good / "out" / "result.json").write_text(json.dumps(vars(Failure(word, "because"))))
     verdict = judge(good, exit_code=1)
-    assert (verdict.outcome, verdict.reason, verdict.result) == (word, "because", told)
+    assert (verdict.outcome, verdict.reason, verdict.result) == (word, "because", None)
 
 
 @pytest.mark.parametrize("reason", ["", None, " \n"])
@@ -133,21 +135,21 @@ def key(image="image:1", model="d" * 64, artefact=None, made_job=JOB, block=0):
 
 
 def test_the_key_changes_with_all_that_decides_the_number(tmp_path):
-    shape = {**JOB["shape"], "new_tokens": 4}
-    prompts = [[[9]], *JOB["prompts"][1:]]
+    changes = [
+        {"prompts": [[[9]], *JOB.prompts[1:]]}, {"shape": replace(JOB.shape, new_tokens=4)}, {"repetitions": 3},
+        {"threads": 1}, {"settings": {"a": 1}}, {"warmup": NO_WARMUP},
+    ]  # fmt: skip
     keys = [
         key(), key(image="image:2"), key(model="e" * 64), key(artefact=tmp_path / "gguf-1" / "artefact"),
-        key(artefact=tmp_path / "gguf-2" / "artefact"), key(block=1), key(made_job={**JOB, "prompts": prompts}),
-        key(made_job={**JOB, "shape": shape}), key(made_job={**JOB, "repetitions": 3}),
-        key(made_job={**JOB, "threads": 1}), key(made_job={**JOB, "settings": {"a": 1}}),
-        key(made_job={**JOB, "warmup": {"min": 0, "max": 0, "span": 1}}),
+        key(artefact=tmp_path / "gguf-2" / "artefact"), key(block=1),
+        *(key(made_job=replace(JOB, **change)) for change in changes),
     ]  # fmt: skip
     assert len(set(keys)) == len(keys)
     assert all(len(each) == 16 for each in keys)
 
 
 def test_the_key_changes_with_nothing_else(tmp_path):
-    assert key() == key(made_job=dict(reversed(list(job(cell()).items()))))
+    assert key() == key(made_job=job(cell()))
     one, two = (key(artefact=tmp_path / cache / "gguf-1" / "artefact") for cache in ("a", "b"))
     assert one == two  # the cache was moved
 

@@ -52,10 +52,10 @@ def test_the_environment_comes_before_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("pip_index: http://a\n", "unknown key in .*site.yaml 'pip_index': did you mean 'pip_index_url'\\?"),
-    ("- a\n", "site.yaml: expected `key: value` lines with the keys ca_bundle, "),
+    ("pip_index: http://a\n", "site.yaml:1: pip_index: expected one of .* did you mean 'pip_index_url'\\?"),
+    ("- a\n", "site.yaml:1: expected a mapping of keys to values: ca_bundle, "),
     ("a: [\n", "site.yaml:2: not valid YAML"),
-    ("wheelhouse: 5\n", "wheelhouse: expected text, not 5"),
+    ("wheelhouse: 5\n", 'site.yaml:1: wheelhouse: expected text .write it in quotes: "5"'),
     ("ca_bundle: /no/such.pem\n", "ca_bundle: no such file: /no/such.pem .set BENCH_CA_BUNDLE, or `none`"),
     ("wheelhouse: /no/such\n", "wheelhouse: no such directory: /no/such .set BENCH_WHEELHOUSE"),
 ])  # fmt: skip

@@ -63,10 +63,10 @@ def source(text):
 
 
 MISTAKES = {
-    "words": ("just words", "expected a mapping of keys to values, see docs/extend/ready_made.md"),
+    "words": ("just words", "expected a mapping of keys to values: model, ready; see docs/extend/ready_made.md"),
     "no YAML": ("model: [", "not valid YAML: "),
     "no model": ("ready: {}", "model: expected tiny, synthetic:<shape>, a directory, or ORG/NAME@REV"),
-    "unknown key": ("{model: tiny, redy: {}}", "unknown key 'redy': did you mean 'ready'? valid: ready, model"),
+    "unknown key": ("{model: tiny, redy: {}}", "redy: expected one of the keys model, ready; did you mean 'ready'?"),
     "a list": ("{model: tiny, ready: [a]}", "ready: expected a mapping"),
     "unknown scheme": (
         "{model: tiny, ready: {gguf-q4_k: {path: .}}}",
@@ -74,7 +74,10 @@ MISTAKES = {
     ),
     "no source": (source("{}"), "ready.gguf-q4_0: expected either path (a file or directory here) or hub"),
     "two sources": (source("{path: ., hub: a/b@c}"), "ready.gguf-q4_0: expected either path"),
-    "unknown source key": (source("{pth: .}"), "ready.gguf-q4_0: unknown key 'pth': did you mean 'path'?"),
+    "unknown source key": (
+        source("{pth: .}"),
+        "ready.gguf-q4_0.pth: expected one of the keys path, hub, file; did you",
+    ),
     "a number": (source("{path: 4}"), "ready.gguf-q4_0.path: expected text, not 4"),
     "nowhere": (source("{path: gone.gguf}"), "ready.gguf-q4_0.path: "),
     "no GGUF": (source("{path: entry.yaml}"), "ready.gguf-q4_0.path: "),

@@ -124,7 +124,7 @@ MISTAKES = {
     "row_multiple is a flag": ("default: true", "row_multiple: true", 12, "variants.float32.row_multiple: expected"),
     "settings": ("default: true", "settings: fast", 12, "variants.float32.settings: expected a mapping"),
     "ready": ("default: true", "ready: q4_0", 12, "variants.float32.ready: expected gguf-<type>, gptq-int<bits>-g"),
-    "one of ready": ("default: true", "ready: [gguf-q4_0, 4]", 12, "variants.float32.ready: expected text"),
+    "one of ready": ("default: true", "ready: [gguf-q4_0, 4]", 12, "variants.float32.ready.1: expected text"),
     "artefact": ("default: true", "artefact: 8", 12, "variants.float32.artefact: expected text (write it in quotes"),
     "tab": ("  cpu: {base", "\tcpu: {base", 8, "not valid YAML"),
     "code": ('"1.0"', "!!python/object:os.system {}", 3, "version: expected"),

@@ -4,10 +4,11 @@ from collections import Counter
 
 import pytest
 
+from common.contract import WarmupRule
 from orchestrator.base.errors import UserError
 from orchestrator.plan import profiles, support
 from orchestrator.plan.cells import Cell, Shape, order, select_cells
-from orchestrator.plan.engine import Support
+from orchestrator.plan.engine import Support, select_engines
 from tests.support.checkpoints import CONFIG
 from tests.support.contenders import cell, engine, variant
 
@@ -143,7 +144,7 @@ def test_nobody_is_always_first(many):
 def test_the_profiles_are_those_of_the_design():
     sizes = {name: (each.launches, each.repetitions, each.is_measurement) for name, each in profiles.PROFILES.items()}
     assert sizes == {"quick": (1, 3, False), "standard": (5, 5, True), "publish": (10, 5, True)}
-    assert profiles.WARMUP == {"min": 3, "max": 10, "span": 0.05, "max_s": 20}
+    assert WarmupRule(min=3, max=10, span=0.05, max_s=20) == profiles.WARMUP
 
 
 def test_an_architecture_that_the_folder_rules_out_is_unsupported_before_anything_is_built():
@@ -297,3 +298,8 @@ def test_what_is_offered_is_measured_by_default(ready):
     assert "alpha-gptq" not in names(select_cells([ready], None, None, SHAPES[:1]))
     assert "alpha-gptq" in names(select_cells([ready], None, None, SHAPES[:1], {"gptq-int4-g64"}))
     assert "alpha-gptq" not in names(select_cells([ready], "float32", None, SHAPES[:1], {"gptq-int4-g64"}))
+
+
+def test_a_package_without_a_checkout_says_so():
+    with pytest.raises(UserError, match=r"pip install -e \."):
+        select_engines("all", {})

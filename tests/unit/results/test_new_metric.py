@@ -21,7 +21,7 @@ CELLS = [cell("alpha"), cell("beta")]
 
 def second_token(launch):
     """From submit to the second token of every measured iteration, s."""
-    return [sample["steps_ns"][1] / 1e9 for sample in launch.samples if sample["phase"] == "measure"]
+    return [sample.steps_ns[1] / 1e9 for sample in launch.samples if sample.phase == "measure"]
 
 
 SECOND = Metric(

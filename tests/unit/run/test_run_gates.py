@@ -221,7 +221,7 @@ def test_quality_can_be_switched_off(measure, sandbox):
 
 def test_a_reference_that_fails_costs_no_speed(measure, sandbox):
     def refuse(task):
-        if task.job.get("score_generated"):
+        if getattr(task.job, "score_generated", 0):
             raise CellError("oom_host", "killed")
 
     sandbox.before = refuse
@@ -257,7 +257,7 @@ def test_larger_shapes_are_not_tried_after_one_ran_out_of_memory(measure, sandbo
     true_judge = schedule.judge_launch
 
     def judge(ended, directory, job, context, machine=None):
-        if job["engine"] == "mute":
+        if job.engine == "mute":
             return Verdict("oom_host", "killed by the kernel", None, {})
         return true_judge(ended, directory, job, context, machine)
 
@@ -273,7 +273,7 @@ def test_larger_shapes_are_not_tried_after_one_ran_out_of_memory(measure, sandbo
 
 def test_the_reference_is_computed_once(measure, sandbox):
     computed = []
-    sandbox.before = lambda task: computed.append(task.engine) if task.job.get("score_generated") else None
+    sandbox.before = lambda task: computed.append(task.engine) if getattr(task.job, "score_generated", 0) else None
     measure("dummy")
     measure("dummy")
     assert computed == ["dummy"]
@@ -294,8 +294,8 @@ def once_a_launch(noisy):
     from orchestrator.judge.speed import launch_metrics  # noqa: PLC0415 - the one that is replaced
 
     def told(samples, job, streams):
-        found = launch_metrics(samples, {**job}, streams)
-        return {**found, "flags": ["noisy_host"] if job.get("probe_s") and next(noisy, False) else []}
+        found = launch_metrics(samples, job, streams)
+        return {**found, "flags": ["noisy_host"] if job.probe_s and next(noisy, False) else []}
 
     return told
 

@@ -11,6 +11,7 @@ from orchestrator.sandbox.containers import DockerSandbox
 from orchestrator.sandbox.images import Image
 from orchestrator.sandbox.task import Task
 from tests.support.machines import FakeDocker
+from tests.support.results_directory import job
 
 CPU = Device("cpu", "a CPU", ("cpu",), None, {})
 GPUS = Device("cuda", "2 x H100", ("GPU-aaaa", "GPU-bbbb"), None, {"gpus": []})
@@ -21,8 +22,7 @@ IMAGE = Image("llm-bench/x:cpu-1", "sha256:1", ("docker build -t llm-bench/x:cpu
 def task(tmp_path):
     for name in ("launch/out", "model", "artefact"):
         (tmp_path / name).mkdir(parents=True)
-    job = {"engine": "x", "model": {"name": "m"}}
-    return Task("x", "bench_x.bench", job, tmp_path / "launch", tmp_path / "launch" / "out", tmp_path / "model",
+    return Task("x", "bench_x.bench", job(), tmp_path / "launch", tmp_path / "launch" / "out", tmp_path / "model",
                 tmp_path / "artefact", 60.0, {"OMP_NUM_THREADS": "2"})  # fmt: skip
 
 
@@ -53,8 +53,8 @@ def test_a_container_gets_no_network_no_rights_and_bounded_memory(task):
 
 def test_the_job_names_places_inside_the_container(task):
     run(CPU, task)
-    job = (task.directory / "job.json").read_text()
-    assert '"path": "/model"' in job and '"artefact": "/artefact"' in job and str(task.model) not in job
+    written = (task.directory / "job.json").read_text()
+    assert '"path": "/model"' in written and '"artefact": "/artefact"' in written and str(task.model) not in written
 
 
 def test_cuda_asks_for_exactly_these_gpus(task):

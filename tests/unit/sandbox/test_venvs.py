@@ -15,6 +15,7 @@ from orchestrator.machine.host import SUITE
 from orchestrator.machine.site import Site
 from orchestrator.sandbox.task import Task
 from orchestrator.sandbox.venvs import Environment, VenvSandbox
+from tests.support.results_directory import job
 from tests.support.terminal_output import progress
 
 TOY = """
@@ -27,7 +28,7 @@ out = pathlib.Path(options.out)
 print("to stdout"); print("to stderr", file=sys.stderr, flush=True)
 (out / "seen.json").write_text(json.dumps({"environment": dict(os.environ), "job": job, "folder": os.getcwd(),
     "stdin": sys.stdin.read(), "session": os.getsid(0) == os.getppid(), "path": sys.path[:2]}))
-exec(job["do"])
+exec(job["settings"]["do"])
 """
 
 
@@ -57,7 +58,7 @@ def run(sandbox, tmp_path):
     def run(do="", wall_s=20.0):
         directory = tmp_path / "launch"
         (directory / "out").mkdir(parents=True)
-        task = Task("toy", "bench_toy.bench", {"do": do, "model": {"name": "m"}}, directory, directory / "out",
+        task = Task("toy", "bench_toy.bench", job(settings={"do": do}), directory, directory / "out",
                     tmp_path / "model", tmp_path / "artefact", wall_s, {"OMP_NUM_THREADS": "2"})  # fmt: skip
         return sandbox.run(environment, task), directory
 
@@ -75,11 +76,8 @@ def test_a_task_that_goes_well(run, tmp_path):
     assert (directory / "stdout.log").read_text() == "to stdout\n"
     assert (directory / "stderr.log").read_text() == "to stderr\n"
     told = seen(directory)
-    assert told["job"]["model"] == {
-        "name": "m",
-        "path": str(tmp_path / "model"),
-        "artefact": str(tmp_path / "artefact"),
-    }
+    places = {"path": str(tmp_path / "model"), "artefact": str(tmp_path / "artefact")}
+    assert told["job"]["model"] == {**vars(job().model), **places}
     assert (told["stdin"], told["session"], told["folder"]) == ("", True, str(directory))
 
 
@@ -181,7 +179,7 @@ def test_a_relative_results_directory_is_found(sandbox, tmp_path, monkeypatch):
     (path / "bin" / "python").symlink_to(sys.executable)
     directory = Path("results") / "launch"
     (directory / "out").mkdir(parents=True)
-    task = Task("toy", "bench_toy.bench", {"do": "", "model": {"name": "m"}}, directory, directory / "out",
+    task = Task("toy", "bench_toy.bench", job(settings={"do": ""}), directory, directory / "out",
                 Path("model"), Path("artefact"), 20.0, {})  # fmt: skip
     ended = sandbox.run(Environment("venv:toy-1", "1", path, ("make it",)), task)
     assert ended.exit_code == 0, (directory / "stderr.log").read_text()
