@@ -13,7 +13,7 @@ from common.contract import Job
 from orchestrator.base.errors import CellError, UserError
 from orchestrator.base.escape import first_line
 from orchestrator.base.files import write_json
-from orchestrator.base.outcomes import Outcome
+from orchestrator.base.outcomes import OUTCOMES
 from orchestrator.base.progress import Progress, duration
 from orchestrator.base.signals import uninterrupted
 from orchestrator.judge import own_speed
@@ -97,7 +97,7 @@ class Schedule:
         }
         took: list[float] = []
         for number, (block, cell) in enumerate(sequence, 1):
-            if cell.label in outcomes and Outcome(outcomes[cell.label]).stops_cell:
+            if cell.label in outcomes and OUTCOMES[outcomes[cell.label]].stops_cell:
                 continue
             if smaller := self._out_of_memory(cell, by_label, outcomes):
                 outcomes[cell.label] = outcomes[smaller.label]
@@ -134,7 +134,7 @@ class Schedule:
             if (
                 alike
                 and other.label in outcomes
-                and Outcome(outcomes[other.label]).is_out_of_memory
+                and OUTCOMES[outcomes[other.label]].is_out_of_memory
                 and cell.label not in outcomes
                 and other.shape.within(cell.shape)
             ):
@@ -154,7 +154,7 @@ class Schedule:
                 verdict = self._try(launch)
                 if verdict.outcome == "gpu_lost":
                     raise DeviceUnusable("gpu_lost", verdict.reason)
-            broke_after = Outcome(verdict.outcome).stops_cell and verdict.measured and not verdict.gates
+            broke_after = OUTCOMES[verdict.outcome].stops_cell and verdict.measured and not verdict.gates
             if broke_after and launch.job.score:
                 self._progress.say(f"  {verdict.outcome} while its quality was examined: measured again without")
                 launch = Launch(launch.ready, launch.block, replace(launch.job, score=[], ask=None))
