@@ -469,13 +469,13 @@ def only_summary(content):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (damage_middle, "journal.jsonl line 3 is damaged: restore the file, or measure into another --out"),
+    (damage_middle, "journal.jsonl line 3 is damaged ("),
     (other_schema, "has schema 7, this suite reads schema 1: read it with the suite that wrote it"),
     (lose_a_launch, "what a launch left is missing or damaged (FileNotFoundError: "),
     (tear_samples, "what a launch left is missing or damaged (BadSamples: samples.jsonl line 2 is not a sample)"),
     (only_summary('{"schema": 99}'), "has schema 99, this suite reads schema 1"),
-    (only_summary('{"schema": 1}'), "is damaged: rows, or what they need, are missing"),
-    (only_summary('{"schema": 1, "rows": [{}]}'), "is damaged: rows, or what they need, are missing"),
+    (only_summary('{"schema": 1}'), "is damaged ("),
+    (only_summary('{"schema": 1, "rows": [{}]}'), "is damaged ("),
     (only_summary("{"), "is not valid JSON"),
     (lambda place: (place / "journal.jsonl").unlink(), "not a results directory"),
     (lambda place: (place / "journal.jsonl").write_bytes(b"\xff\xfe\n"), "line 1 is damaged"),
