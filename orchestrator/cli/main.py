@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 from orchestrator.base import outcomes
 from orchestrator.base.errors import CellError, UserError, is_disk_full, unknown
 from orchestrator.base.escape import plain
+from orchestrator.base.paths import Workspace
 from orchestrator.base.signals import terminated_as_interrupt
 from orchestrator.cli import answer_commands, completion, engine_commands, machine_commands, result_commands
 from orchestrator.cli.completion import completion_command
@@ -64,11 +65,14 @@ for command in (
     cli.add_command(command)
 
 
-def main() -> None:
-    """Run the command line and turn what it raises into a line and an exit code."""
+def main(workspace: Workspace | None = None) -> None:
+    """Run the command line, by default in this checkout's workspace; what it raises becomes a line and an exit code."""
     try:
         with terminated_as_interrupt():  # else SIGTERM ends a `check` and leaves its container running
-            code = cli.main(prog_name=completion.PROGRAM, complete_var=completion.VARIABLE, standalone_mode=False)
+            code = cli.main(
+                prog_name=completion.PROGRAM, complete_var=completion.VARIABLE, standalone_mode=False,
+                obj=workspace or Workspace.of_checkout(),
+            )  # fmt: skip
     except UserError as error:
         click.echo(plain(f"error: {error}"), err=True)
         code = outcomes.EXIT_USAGE

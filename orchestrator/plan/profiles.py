@@ -23,5 +23,6 @@ PROFILES = {
 }
 UNQUANTISED = ("float32", "bfloat16", "float16")
 WARMUP = {"min": 3, "max": 10, "span": 0.05, "max_s": 20}
+NO_WARMUP = {"min": 0, "max": 0, "span": 0.05}
 BUILD_S = 7200
 HANG_S = 600.0

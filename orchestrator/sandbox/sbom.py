@@ -16,7 +16,7 @@ from orchestrator.base.errors import CellError
 from orchestrator.base.files import only_one, scratch, write_json
 from orchestrator.base.reading import Unreadable, parse, read_text
 from orchestrator.plan.engine import Engine
-from orchestrator.sandbox.task import Sandbox, Task
+from orchestrator.sandbox.task import Prepared, Sandbox, Task
 
 FOLDER = "packages"
 LIMIT = 16 << 20
@@ -25,7 +25,7 @@ ECOSYSTEMS = ("pypi", "deb", "rpm")
 
 
 def save(
-    sandbox: Sandbox, engine: Engine, prepared: Any, directory: Path, cache: Path, say: Callable[[str], None]
+    sandbox: Sandbox, engine: Engine, prepared: Prepared, directory: Path, cache: Path, say: Callable[[str], None]
 ) -> Path:  # fmt: skip
     """Write `directory`/packages/<engine>.cdx.json, from the cache where this image was asked before.
 
@@ -41,7 +41,7 @@ def save(
     return path
 
 
-def _ask(sandbox: Sandbox, engine: Engine, prepared: Any, place: Path) -> dict[str, Any]:
+def _ask(sandbox: Sandbox, engine: Engine, prepared: Prepared, place: Path) -> dict[str, Any]:
     with scratch(place) as work:
         job = {"schema": 1, "engine": engine.name, "model": {}}
         task = Task(
@@ -62,7 +62,7 @@ def _package(told: dict[str, Any]) -> dict[str, str]:
     return {"name": str(told["name"])[:200], "version": str(told["version"])[:200]}
 
 
-def document(engine: Engine, prepared: Any, told: dict[str, Any]) -> dict[str, Any]:
+def document(engine: Engine, prepared: Prepared, told: dict[str, Any]) -> dict[str, Any]:
     """A CycloneDX document: the image as the component, its packages with package URLs."""
     found = [{"type": "platform", "name": "python", "version": told["python"]}]
     for kind in ECOSYSTEMS:
