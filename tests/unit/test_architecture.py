@@ -31,7 +31,6 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in (*CODE, *
 # Larger than the rule on 2026-11-28. The figures may only fall, and an entry that the rule covers has to go.
 LONG_FILES = {"orchestrator/answers/choose/selection.py": 306, "orchestrator/results/summary.py": 310}
 LONG_FUNCTIONS = {
-    "orchestrator/cli/run_command.py run_command": 70,
     "orchestrator/results/summary.py _row": 96,
 }
 FULL_LEVELS = {"orchestrator/base": 14}
