@@ -5,5 +5,4 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/orchestrator/environment.sh"
-export PYTHONPATH="$here"
 exec "$here/.venv/bin/python" -m orchestrator "$@"

@@ -35,11 +35,12 @@ class Loaded:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
+        """The fields as result.json has them under "loaded"."""
         return asdict(self)
 
 
 def dtype_name(dtype: Any) -> str:
-    """ "bfloat16" of torch.bfloat16."""
+    """A dtype's name without its library's: torch.bfloat16 is "bfloat16"."""
     return str(dtype).removeprefix("torch.")
 
 

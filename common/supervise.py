@@ -45,11 +45,13 @@ class Lease:
 
     def __init__(self, path: Path | None):
         self._file = path.open("rb") if path else None
-        if self._file and self._free():
+        if self._free():
             print("supervise: the orchestrator's lease is not visible here, so it is not watched", file=sys.stderr)
             self._file = None
 
     def _free(self) -> bool:
+        if self._file is None:
+            return False
         try:
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
@@ -58,7 +60,8 @@ class Lease:
         return True
 
     def lapsed(self) -> bool:
-        return self._file is not None and self._free()
+        """Whether the orchestrator has let go of its lock."""
+        return self._free()
 
 
 class Life:
@@ -71,12 +74,13 @@ class Life:
 
     def _read(self) -> tuple[float, int, int]:
         size = 0
-        with suppress(OSError, AttributeError):
-            size = self._watched.stat().st_size
+        with suppress(OSError):
+            size = self._watched.stat().st_size if self._watched else 0
         tree = process_tree(self._pid)
         return sum(map(cpu_seconds, tree)), sum(map(read_bytes, tree)), size
 
     def silent_s(self) -> float:
+        """Seconds since the last sign of life. Looks at the processes at most once in `every_s`."""
         now = time.monotonic()
         if not Path("/proc/self").exists():
             return 0.0

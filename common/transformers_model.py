@@ -26,6 +26,7 @@ class TransformersEngine(Engine):
         self.decode = self.next_ids
 
     def fresh_cache(self):
+        """An empty KV cache of this model."""
         return DynamicCache(config=self.model.config)
 
     @torch.inference_mode()
@@ -37,6 +38,7 @@ class TransformersEngine(Engine):
         self.decode(ids[:, None], self.cache)
 
     def generate(self, prompts, new_tokens):
+        """Greedy ids of every step: `new_tokens` lists [batch], for prompts [batch][tokens]."""
         if len({len(prompt) for prompt in prompts}) > 1:
             yield from self._generate_padded(prompts, new_tokens)
             return
@@ -72,6 +74,7 @@ class TransformersEngine(Engine):
 
     @torch.inference_mode()
     def logprobs(self, tokens):
+        """[len(tokens) - 1, vocab] float32, by one forward over all tokens but the last."""
         ids = torch.tensor([tokens[:-1]], device=self.device)  # [1, tokens - 1]
         return self.model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1).cpu().numpy()
 

@@ -24,8 +24,8 @@ with atheris.instrument_imports(include=["orchestrator"]):
     from orchestrator.base.reading import Unreadable
     from orchestrator.judge.samples import BadSamples, read_samples
     from orchestrator.models.formats import gguf
-    from orchestrator.models.formats.artefact import read_artefact
     from orchestrator.models.formats.binary import UnreadableArtefact
+    from orchestrator.models.formats.tensor_list import read_artefact
     from orchestrator.models.ready.entry import load_entry
     from orchestrator.plan import engine_yaml
     from orchestrator.results import journal

@@ -10,7 +10,10 @@ from typing import Any
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """{tensor name: {"dtype", "shape", "data_offsets"}} of one file, without its metadata entry."""
+    """{tensor name: {"dtype", "shape", "data_offsets"}} of one file, without its metadata entry.
+
+    Raises OSError, struct.error or ValueError where it is no safetensors file.
+    """
     with path.open("rb") as file:
         header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
     header.pop("__metadata__", None)

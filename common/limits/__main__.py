@@ -17,6 +17,7 @@ BANDWIDTH_S = 0.5
 
 
 def main() -> None:
+    """Bandwidth three times, then products; raises what writing limits.json raises."""
     parser = argparse.ArgumentParser(description="Measure this device's limits.")
     parser.add_argument("--job", type=Path, default=Path("/job/job.json"))
     parser.add_argument("--out", type=Path, default=Path("/out"))

@@ -35,6 +35,7 @@ def probe(device: str, threads: int, seconds: float) -> dict[str, Any] | None:
 
 
 def main() -> None:
+    """Print one reading as JSON. Raises OSError where the device cannot be probed."""
     parser = argparse.ArgumentParser(description="Measure the memory bandwidth of one device.")
     parser.add_argument("--device", default="cpu", choices=["cpu", *DRIVERS])
     parser.add_argument("--threads", type=int, default=1)

@@ -75,7 +75,7 @@ def with_torch(kind: str, threads: int) -> dict[str, dict[str, Any]]:
         a, b = (torch.ones(size, size).to_mkldnn() for _ in range(2))
         return lambda: torch.nn.functional.linear(a, b)
 
-    best = {}
+    best: dict[str, dict[str, Any]] = {}
     for dtype in (torch.float32, torch.bfloat16, torch.float16, torch.int8):
         name = str(dtype).removeprefix("torch.")
         try:
@@ -84,7 +84,7 @@ def with_torch(kind: str, threads: int) -> dict[str, dict[str, Any]]:
         except (RuntimeError, NotImplementedError) as error:
             print(f"no {name} products: {str(error).splitlines()[0]}")
     if on_cpu and torch.backends.mkldnn.is_available():
-        onednn = {**matmul_peak(through_onednn, LARGEST), "by": f"torch {torch.__version__}, oneDNN"}
+        onednn: dict[str, Any] = {**matmul_peak(through_onednn, LARGEST), "by": f"torch {torch.__version__}, oneDNN"}
         best["float32"] = max(best.get("float32", onednn), onednn, key=lambda peak: peak["gflops"])
     return best
 

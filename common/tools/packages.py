@@ -36,6 +36,7 @@ def system_packages() -> dict[str, list[dict[str, str]]]:
 
 
 def main() -> None:
+    """Write OUT/packages.json; `--job` is accepted as every task has one."""
     parser = argparse.ArgumentParser(description="List what is installed here.")
     parser.add_argument("--job", type=Path)
     parser.add_argument("--out", type=Path, default=Path("/out"))

@@ -26,9 +26,11 @@ class SampleLog:
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, sample: dict[str, Any]) -> None:
+        """Write one line and wait for the disk. Raises OSError, and ValueError for NaN or infinity."""
         self._file.write(json.dumps(sample, allow_nan=False) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
+        """No sample may follow."""
         self._file.close()

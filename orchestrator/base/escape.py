@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import re
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 # CSI, OSC and the other strings of ECMA-48, with their 7-bit and 8-bit beginnings; then every two-byte escape.
 _ESCAPES = re.compile(
@@ -38,7 +40,7 @@ def csv_text(frame: pd.DataFrame) -> str:
     """
 
     def safe(column: pd.Series) -> pd.Series:
-        return column if pd.api.types.is_numeric_dtype(column) else column.map(_safe)
+        return column if column.dtype.kind in "biuf" else column.map(_safe)
 
     return frame.rename(columns=_safe).apply(safe).to_csv(index=False)
 

@@ -1,13 +1,13 @@
-"""Files and folders that other processes see whole or not at all: locks, scratch folders, atomic writes."""
+"""Files and folders that other processes see whole or not at all: locks, atomic writes."""
 
-import fcntl
-import glob
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from orchestrator.base.errors import UserError
 
@@ -16,47 +16,27 @@ GIB = 2**30
 
 @contextmanager
 def only_one(lock: Path, doing: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock file `lock` for the body; a second process waits, and is told for what (`doing`).
+    """Hold the lock file `lock` for the body; a second process waits, and says for what (`doing`).
 
-    The lock file stays: were it removed, a process that waits on the old file and one that makes a new one
-    would both hold "the" lock.
+    The lock dies with the process that holds it.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say(f"another process is {doing}: waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield  # closing the file releases the lock, also when this process is killed
-
-
-@contextmanager
-def scratch(place: Path) -> Iterator[Path]:
-    """A folder beside `place` with an empty out/ in it, for a task whose result is then renamed; gone in the end.
-
-    The caller holds `only_one` for `place`: whatever is found here was left by a process that was killed.
-    """
-    for left in place.parent.glob(f".{glob.escape(place.name)}.*"):
-        if left.suffix[1:].isdecimal():
-            shutil.rmtree(left, ignore_errors=True)
-    work = place.with_name(f".{place.name}.{os.getpid()}")
-    (work / "out").mkdir(parents=True)
+    held = FileLock(lock)
     try:
-        yield work
+        held.acquire(blocking=False)
+    except Timeout:
+        say(f"another process is {doing}: waiting for it")
+        held.acquire()
+    try:
+        yield
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        held.release()
 
 
-def publish(made: Path, final: Path) -> None:
-    """Rename the finished folder `made` to `final`, readable by every user.
-
-    The containers run as another user, so what a strict umask made private must be opened first.
-    """
-    for path in made.rglob("*"):
+def open_to_all(folder: Path) -> None:
+    """Let every user read `folder`: containers run as another one, and a strict umask may have made it private."""
+    for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
-    made.chmod(0o755)
-    made.rename(final)
 
 
 def need_disk(folder: Path, needed: int, what: str) -> None:

@@ -1,10 +1,9 @@
 """The closed vocabulary in which every cell ends. Printed, never blank."""
 
-OUTCOMES = (
-    "ok", "unsupported", "build_failed", "fetch_failed", "convert_failed", "load_failed", "engine_error", "oom_gpu",
-    "oom_host", "oom_suspected", "timeout_wall", "timeout_hung", "gpu_lost", "gpu_contended", "invalid_output",
-    "no_result", "disk_full", "interrupted", "harness_error",
-)  # fmt: skip
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_BUSY, EXIT_INTERRUPTED = 0, 1, 2, 75, 130
 EXIT_REGRESSION = 3  # compare --fail-on-regression: a row is shown slower by more than that
@@ -12,8 +11,180 @@ EXIT_NO_CHOICE = 4  # choose: nothing meets the constraints
 EXIT_NOT_COMPARABLE = 5  # `replay`: nothing can be said either way
 
 
-def exit_code(outcomes: list[str]) -> int:
+class Cause(Enum):
+    """Whose doing an outcome is."""
+
+    NONE = "nothing went wrong"
+    ENGINE = "the engine, its build or its conversion"
+    MEMORY = "the engine needs more memory than there is"
+    MACHINE = "the device, its other users, or the disk"
+    RUN = "the suite, the network or the user"
+
+
+class Outcome(str, Enum):
+    """How a cell or a launch ended: a word, equal to its text, with what it means and what to do about it.
+
+    >>> Outcome("oom_gpu").is_out_of_memory
+    True
+    """
+
+    cause: Cause
+    sentence: str
+    remedy: str
+
+    def __new__(cls, word: str, cause: Cause, sentence: str, remedy: str) -> Outcome:
+        self = str.__new__(cls, word)
+        self._value_ = word
+        self.cause, self.sentence, self.remedy = cause, sentence, remedy
+        return self
+
+    OK = (
+        "ok",
+        Cause.NONE,
+        "measured, and every gate passed or was not applicable",
+        "read the row's flags before you use its figures",
+    )
+    UNSUPPORTED = (
+        "unsupported",
+        Cause.NONE,
+        "the engine cannot do this on this device, or computes this architecture wrongly",
+        "read the reason; this is not a failure",
+    )
+    BUILD_FAILED = (
+        "build_failed",
+        Cause.ENGINE,
+        "the image or environment could not be built",
+        "read the last lines of the build's log in the reason",
+    )
+    FETCH_FAILED = (
+        "fetch_failed",
+        Cause.RUN,
+        "the model could not be fetched",
+        "check network, name, revision and login",
+    )
+    CONVERT_FAILED = (
+        "convert_failed",
+        Cause.ENGINE,
+        "the converter failed",
+        "read its log",
+    )
+    LOAD_FAILED = (
+        "load_failed",
+        Cause.ENGINE,
+        "the engine could not load the model",
+        "read its log",
+    )
+    ENGINE_ERROR = (
+        "engine_error",
+        Cause.ENGINE,
+        "the engine failed or crashed while generating",
+        "read its log; the samples so far are kept",
+    )
+    OOM_GPU = (
+        "oom_gpu",
+        Cause.MEMORY,
+        "out of device memory",
+        "use a smaller batch or a lower precision",
+    )
+    OOM_HOST = (
+        "oom_host",
+        Cause.MEMORY,
+        "out of host memory",
+        "use a smaller batch or a lower precision, or raise --memory-limit",
+    )
+    OOM_SUSPECTED = (
+        "oom_suspected",
+        Cause.MEMORY,
+        "killed as if out of memory, but the kernel does not say so",
+        "as for oom_host",
+    )
+    TIMEOUT_WALL = (
+        "timeout_wall",
+        Cause.ENGINE,
+        "longer than --timeout",
+        "raise it, or measure less",
+    )
+    TIMEOUT_HUNG = (
+        "timeout_hung",
+        Cause.ENGINE,
+        "no sign of life for --hang-timeout seconds",
+        "see the place that the reason names",
+    )
+    GPU_LOST = (
+        "gpu_lost",
+        Cause.MACHINE,
+        "the driver lost the GPU",
+        "see the system's log",
+    )
+    GPU_CONTENDED = (
+        "gpu_contended",
+        Cause.MACHINE,
+        "other processes used the GPU before the launch",
+        "end them, or choose another GPU",
+    )
+    INVALID_OUTPUT = (
+        "invalid_output",
+        Cause.ENGINE,
+        "a gate failed, or the result is malformed",
+        "see the gate that the reason names",
+    )
+    NO_RESULT = (
+        "no_result",
+        Cause.ENGINE,
+        "the engine ended without a result",
+        "read its log",
+    )
+    DISK_FULL = (
+        "disk_full",
+        Cause.MACHINE,
+        "the disk was full",
+        "make room, then continue with --resume",
+    )
+    INTERRUPTED = (
+        "interrupted",
+        Cause.RUN,
+        "the run was stopped",
+        "continue with --resume",
+    )
+    HARNESS_ERROR = (
+        "harness_error",
+        Cause.RUN,
+        "the suite itself failed",
+        "report it, with the log",
+    )
+
+    __str__ = str.__str__
+
+    def __format__(self, spec: str) -> str:
+        return str.__format__(self, spec)
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether something that was asked for, and that can be done, was not."""
+        return self.cause is not Cause.NONE
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """A larger shape of the same variant would end alike."""
+        return self.cause is Cause.MEMORY
+
+    @property
+    def is_loss(self) -> bool:
+        """The engine's own doing: a regression where the row was ok before. Other words say something of the run."""
+        return self.cause in (Cause.ENGINE, Cause.MEMORY)
+
+    @property
+    def stops_cell(self) -> bool:
+        """Further launches of the same cell would only repeat it."""
+        return self.is_loss or self in (Outcome.UNSUPPORTED, Outcome.DISK_FULL)
+
+
+OUTCOMES: dict[str, Outcome] = {outcome.value: outcome for outcome in Outcome}
+
+
+def exit_code(words: Iterable[str]) -> int:
     """0 when every cell is ok or unsupported, 130 when one was interrupted, else 1."""
-    if "interrupted" in outcomes:
+    outcomes = [OUTCOMES[word] for word in words]
+    if Outcome.INTERRUPTED in outcomes:
         return EXIT_INTERRUPTED
-    return EXIT_OK if all(outcome in ("ok", "unsupported") for outcome in outcomes) else EXIT_FAILED
+    return EXIT_FAILED if any(outcome.is_failure for outcome in outcomes) else EXIT_OK

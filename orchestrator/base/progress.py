@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -69,7 +69,8 @@ class Progress:
         self._last = clock()
         self._lines: dict[str, Text | Table] = {}
         self._lock = threading.RLock()
-        self._console = self._live = None
+        self._console: Console | None = None
+        self._live: Live | None = None
         self._ended = False
         if terminal.is_terminal(self._stream):
             self._console = terminal.console(self._stream, width=None)
@@ -133,7 +134,7 @@ class Progress:
 
     def _draw(self) -> None:
         """Show the lines as they are now. Without any the terminal is given back, so that a table may follow."""
-        if self._ended:
+        if self._ended or self._console is None:
             return
         if not self._lines:
             if self._live is not None:

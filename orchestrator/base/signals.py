@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
-def terminated_as_interrupt():
+def terminated_as_interrupt() -> Iterator[None]:
     """SIGTERM ends a run as Ctrl-C does: what runs is stopped, the journal is closed."""
 
-    def interrupt(_signal, _frame):
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
@@ -21,7 +23,7 @@ def terminated_as_interrupt():
 
 
 @contextmanager
-def uninterrupted():
+def uninterrupted() -> Iterator[None]:
     """A second Ctrl-C must not tear a journal line or leave a container behind."""
     before = [(each, signal.signal(each, signal.SIG_IGN)) for each in (signal.SIGINT, signal.SIGTERM)]
     try:
@@ -32,7 +34,7 @@ def uninterrupted():
 
 
 @contextmanager
-def postponed():
+def postponed() -> Iterator[None]:
     """For a step that must not be cut in two: an interrupt that comes meanwhile is raised at its end."""
     came: list[int] = []
     before = [

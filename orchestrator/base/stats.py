@@ -92,13 +92,14 @@ def unpaired(ours: list[float], theirs: list[float]) -> dict[str, Any]:
 
 @cache
 def _mann_whitney_rank(m: int, n: int) -> tuple[int, float]:
-    """(k, exact level) of the narrowest interval [D_(k), D_(mn+1-k)] of at least LEVEL."""
+    """(k, exact level) of the narrowest interval [D_(k), D_(mn+1-k)] of at least LEVEL, else of the widest."""
     ways, total = _mann_whitney_ways(m, n), comb(m + n, m)
-    below, rank = 0, None
-    for k, count in enumerate(ways[: m * n // 2], 1):
-        below += count  # arrangements with U < k
+    below = ways[0]  # arrangements with U < k
+    rank = 1, 1 - 2 * below / total
+    for k, count in enumerate(ways[1 : m * n // 2], 2):
+        below += count
         level = 1 - 2 * below / total
-        if level < LEVEL and rank is not None:
+        if level < LEVEL:
             break
         rank = k, level
     return rank
@@ -121,10 +122,10 @@ def _mann_whitney_ways(m: int, n: int) -> list[int]:
 
 def _judged(middle: float | None, interval: tuple[float, float, float] | None) -> dict[str, Any]:
     """A ratio with its interval and the verdict that `paired` describes."""
-    low, high, level = interval if interval else (None, None, None)
-    if interval is None:
-        verdict = "cannot tell"
-    elif low > 1 and middle >= 1 + EFFECT:
+    if middle is None or interval is None:
+        return {"ratio": middle, "low": None, "high": None, "level": None, "verdict": "cannot tell"}
+    low, high, level = interval
+    if low > 1 and middle >= 1 + EFFECT:
         verdict = "faster"
     elif high < 1 and middle <= 1 - EFFECT:
         verdict = "slower"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -18,22 +19,20 @@ from click.shell_completion import (
     ShellComplete,
     ZshComplete,
     add_completion_class,
-    get_completion_class,
     split_arg_string,
 )
 
 from orchestrator.base import outcomes
 from orchestrator.base.errors import UserError
 from orchestrator.base.paths import ROOT
+from orchestrator.cli.commands import SCRIPT, VARIABLE, program
 from orchestrator.machine import detect
 from orchestrator.models.synthetic import shapes
 from orchestrator.plan import engine_yaml, profiles
 from orchestrator.plan.engine import PRECISIONS, select_engines
 from orchestrator.results import journal
-from orchestrator.sandbox.isolation import ISOLATIONS
+from orchestrator.sandbox.task import ISOLATIONS
 
-PROGRAM, VARIABLE = "benchmark.sh", "_BENCHMARK_SH_COMPLETE"
-SHELLS = ("bash", "zsh", "fish")
 Complete = Callable[[click.Context, click.Parameter, str], list]
 
 # bash takes ':' and '=' for the ends of words, so that its COMP_WORDS cannot be put together again: the line is split
@@ -66,8 +65,8 @@ class Quiet(ShellComplete):
             return super().get_completions(args, incomplete)
         return []
 
-    def source_vars(self) -> dict[str, Any]:
-        return {**super().source_vars(), "program": shlex.quote(str(ROOT / PROGRAM))}
+    def source_vars(self) -> Any:
+        return {**super().source_vars(), "program": shlex.quote(_path())}
 
 
 class Bash(Quiet, BashComplete):
@@ -99,13 +98,19 @@ class Fish(Quiet, FishComplete):
     ).replace('string split ","', 'string split -m 1 ","')  # a list holds commas as well
 
 
-for each in (Bash, Zsh, Fish):
+SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": Zsh, "fish": Fish}
+for each in SHELLS.values():
     add_completion_class(each)
 
 
 def script(shell: str, cli: click.Command) -> str:
     """What the user's shell has to read."""
-    return get_completion_class(shell)(cli, {}, PROGRAM, VARIABLE).source()
+    return SHELLS[shell](cli, {}, program(), VARIABLE).source()
+
+
+def _path() -> str:
+    """What the script calls: the very program that printed it, which need not be on the PATH."""
+    return str(ROOT / SCRIPT) if program() == SCRIPT else str(Path(sys.argv[0]).absolute())
 
 
 def one_of(names: Iterable[str]) -> Complete:
@@ -169,7 +174,7 @@ isolation = one_of(ISOLATIONS)
 def completion_command(ctx: click.Context, shell: str) -> int:
     """Print the completion script of a shell: commands, options, engines, variants, models, devices, rows.
 
-    It completes `benchmark.sh` by whatever path it is called.
+    It completes `benchmark.sh`, or `llm-bench` where that printed it, by whatever path it is called.
 
     \b
     source <(./benchmark.sh completion bash)    in this bash; for good, in ~/.bashrc

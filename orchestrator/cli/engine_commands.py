@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -55,7 +55,7 @@ def list_command(context: click.Context, device: str, form: str, update: str | N
         file = Path(update) if update else None
         if file and not file.is_file():
             raise UserError(f"--update: no such file: {file}")
-        commands = context.find_root().command
+        commands = cast(click.Group, context.find_root().command)
         sources = Sources(context.obj.root, real, command_reference.as_markdown(commands))
         for path in documents.update(sources, file):
             click.echo(path)

@@ -26,8 +26,6 @@ from orchestrator.results.summary import seed_of, summarise
 from orchestrator.run.pipeline import measure
 from orchestrator.run.session import Setup, open_session
 
-DEFAULT_ENGINES = "pytorch,llamacpp"
-
 
 def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
     try:
@@ -44,9 +42,7 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
     "--engines",
     "-e",
     "engine_names",
-    default=DEFAULT_ENGINES,
-    show_default=True,
-    help="all, or a list: a,b",
+    help="all, or a list: a,b  [default: those with by_default in engine.yaml]",
     shell_complete=completion.engine,
 )
 @DEVICE

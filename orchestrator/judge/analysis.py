@@ -27,7 +27,14 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What a launch is judged with. `reference` is a Reference, or why there is none."""
+    """What a launch is judged with.
+
+    weights:      numbers of weights of the model
+    config:       its config.json
+    artefact:     the folder that was loaded; None where the engine's own word has to do
+    reference:    what the reference engine computed, or why there is nothing
+    calibration:  the verdict of gate self_calibration, which is one for the whole run
+    """
 
     weights: ParameterCounts
     config: dict[str, Any]
@@ -37,11 +44,23 @@ class Yardstick:
 
 
 def analyse(
-    directory: Path, job: dict[str, Any], result: dict[str, Any], samples: list[dict], metrics: dict,
+    directory: Path,
+    job: dict[str, Any],
+    result: dict[str, Any],
+    samples: list[dict[str, Any]],
+    metrics: dict[str, Any],
     context: Yardstick,
     machine: dict[str, Any] | None,
-) -> dict[str, Any]:  # fmt: skip
-    """Work out and write evidence.json; the log-probabilities are deleted once they are compared."""
+) -> dict[str, Any]:
+    """Work out and write evidence.json, and return it; the log-probabilities are deleted once they are compared.
+
+    result, samples:  of a launch whose tokens are complete, read and checked
+    metrics:          of speed.launch_metrics
+    machine:          the monitor's record, None where it did not watch
+
+    Bytes are bytes, *_mib 2^20 of them, bandwidth 10^9 bytes/s of all devices, energy joules a token. Null is what is
+    unknown; "gates" has a verdict for each gate. Raises OSError where the file cannot be written.
+    """
     shape, loaded = job["shape"], result["loaded"]
     prompt_tokens = len(job["prompts"][0][0])
     reads = step_reads(loaded, context.weights, context.config, job, context.artefact)
@@ -72,7 +91,7 @@ def analyse(
     return found
 
 
-def _powered(machine: dict[str, Any] | None, samples: list[dict], batch: int) -> dict[str, Any]:
+def _powered(machine: dict[str, Any] | None, samples: list[dict[str, Any]], batch: int) -> dict[str, Any]:
     """Energy of the measured iterations, peak device memory, and the flags of the machine's record."""
     if machine is None:
         return {"energy_validity": "unreadable: the machine was not watched"}
@@ -93,7 +112,9 @@ def _powered(machine: dict[str, Any] | None, samples: list[dict], batch: int) ->
     }
 
 
-def _compared(directory: Path, job: dict, result: dict, samples: list[dict], context: Yardstick) -> dict[str, Any]:
+def _compared(
+    directory: Path, job: dict[str, Any], result: dict[str, Any], samples: list[dict[str, Any]], context: Yardstick
+) -> dict[str, Any]:
     """Quality and greedy agreement with the reference, and the answers, where the launch was asked for them."""
     found: dict[str, Any] = {"quality": None, "quality_reason": None, "greedy_match": None, "answers": None}
     reference = context.reference
@@ -128,7 +149,7 @@ def _quality(out: Path, result: dict[str, Any], reference: Reference) -> dict[st
     return quality.compare([reference.logprobs(k) for k in range(len(own))], own, sequences, reference.exam.is_text)
 
 
-def _agreement(job: dict[str, Any], samples: list[dict], context: Yardstick, found: dict[str, Any]) -> str:
+def _agreement(job: dict[str, Any], samples: list[dict[str, Any]], context: Yardstick, found: dict[str, Any]) -> str:
     if isinstance(context.reference, str):
         return f"not checked: {context.reference}"
     if found["greedy_match"] is None:

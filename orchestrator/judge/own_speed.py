@@ -11,7 +11,12 @@ from orchestrator.sandbox.task import Ended, tail
 
 
 def own_benchmark(ended: Ended, directory: Path) -> dict[str, Any]:
-    """{"decode_tps", "prefill_tps", "reason"} of the benchmark that an engine ships; speeds are None with a reason."""
+    """{"decode_tps", "prefill_tps", "reason"} of the benchmark that an engine ships, in tokens/s.
+
+    directory:  its task's, with out/own_benchmark.json and stderr.log
+
+    Both speeds are None where there is a reason. Raises nothing for what the benchmark left or did not leave.
+    """
     unknown = {"decode_tps": None, "prefill_tps": None}
     if ended.exit_code != 0:
         lines = tail(directory / "stderr.log").splitlines() or [f"exit code {ended.exit_code}"]

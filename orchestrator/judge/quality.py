@@ -1,4 +1,11 @@
-"""How much a variant's predictions differ from the float32 reference, on identical token ids."""
+"""How much a variant's predictions differ from the float32 reference, on identical token ids.
+
+p is the reference's distribution after a prefix of the text, q the engine's, x the text's own next token:
+
+    kl          = mean over positions of sum over v of p(v) (log p(v) - log q(v)), in nats
+    top1        = share of positions with argmax p = argmax q
+    perplexity  = exp(-mean over positions of log q(x))
+"""
 
 from __future__ import annotations
 
@@ -17,7 +24,10 @@ class BadLogprobs(Exception):
 
 
 def read_logprobs(path: Path, rows: int, vocabulary: int) -> np.ndarray:
-    """Log-probabilities [rows, vocabulary] float32, mapped, not read. Raises BadLogprobs."""
+    """Log-probabilities [rows, vocabulary] float32 of one file, mapped, not read; columns beyond `vocabulary` are cut.
+
+    Raises BadLogprobs for a file that is missing, a link, no array, or one of another dtype or shape.
+    """
     if path.is_symlink() or not path.is_file():
         raise BadLogprobs(f"{path.name} is missing")
     try:
@@ -26,18 +36,20 @@ def read_logprobs(path: Path, rows: int, vocabulary: int) -> np.ndarray:
         raise BadLogprobs(f"{path.name}: {error}") from error
     if values.dtype != np.float32 or values.ndim != 2 or values.shape[0] != rows or values.shape[1] < vocabulary:
         raise BadLogprobs(f"{path.name} holds {values.dtype} {values.shape}, not float32 ({rows}, {vocabulary})")
-    return values[:, :vocabulary]  # an engine may pad its vocabulary
+    cut: np.ndarray = values[:, :vocabulary]  # an engine may pad its vocabulary
+    return cut
 
 
 def compare(
     reference: list[np.ndarray], engine: list[np.ndarray], sequences: list[list[int]], is_text: bool
 ) -> dict[str, Any]:
-    """Teacher-forced quality against the reference: arrays of log-probabilities [len(sequence) - 1, vocabulary] each.
+    """Teacher-forced quality against the reference, over all positions of all `sequences`.
 
-    kl:          mean over positions of KL(reference || engine) in nats, kl_p99 its 99th percentile
-    top1:        share of positions whose most probable token is the reference's
-    perplexity:  exp of the mean negative log-probability of the text's own next token; None unless `is_text`
-    Raises BadLogprobs where a row is not normalised or not finite.
+    reference, engine:  log-probabilities [len(sequence) - 1, vocabulary] of each sequence; row i follows token i
+
+    Returns "tokens" (positions), "kl" and its 99th percentile "kl_p99" [nats], "top1" [share], "perplexity" and
+    "reference_perplexity" (None unless `is_text`: random ids have none). Raises BadLogprobs where a row of the
+    engine's is not finite or does not sum to 1 within 1 %.
     """
     divergences: list[float] = []
     same = 0
@@ -65,7 +77,10 @@ def compare(
 
 
 def greedy_match(reference: list[list[int]], generated: list[list[int]]) -> float:
-    """Mean share of generated tokens before the first one that differs from the reference's."""
+    """Mean over sequences of (tokens before the first one that differs from the reference's) / (tokens): 1 is all.
+
+    Both are [sequences][steps]. Raises ValueError where they are not of one size.
+    """
     shares = []
     for expected, actual in zip(reference, generated, strict=True):
         first = next((t for t, (a, b) in enumerate(zip(expected, actual, strict=True)) if a != b), len(expected))

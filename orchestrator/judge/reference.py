@@ -14,9 +14,12 @@ from orchestrator.plan.exam import Exam
 class Reference:
     """What the reference engine computed in float32 for one shape.
 
-    generated:  greedy tokens [count][new_tokens] of the first row of the first prompts
-    exam:       the sequences whose log-probabilities are kept, empty for all shapes but the first
-    answers:    tokens that follow the exam's questions
+    directory:   holds logprobs-<k>.npy: the exam's sequences first, then the generated ones
+    prompts:     token ids [count][prompt tokens] of the first row of the first prompts
+    generated:   greedy tokens [count][new_tokens] that follow them
+    exam:        the sequences whose log-probabilities are kept, empty for all shapes but the first
+    answers:     tokens [questions][new tokens] that follow the exam's questions
+    vocabulary:  columns of the log-probabilities that count
     """
 
     directory: Path
@@ -29,12 +32,15 @@ class Reference:
     vocabulary: int
 
     def logprobs(self, number: int) -> Any:
-        """Of the exam's sequence `number`: [len - 1, vocabulary] float32, mapped."""
+        """Log-probabilities of the exam's sequence `number`: [len - 1, vocabulary] float32, mapped.
+
+        Raises BadLogprobs where the file is not what was computed.
+        """
         rows = len(self.exam.sequences[number]) - 1
         return quality.read_logprobs(self.directory / f"logprobs-{number}.npy", rows, self.vocabulary)
 
     def gap(self, number: int, step: int, token: int) -> float:
-        """How far `token` lies below the best token at `step` of generated sequence `number`, in nats."""
+        """max log p - log p(token) at `step` of generated sequence `number`, in nats. Raises BadLogprobs."""
         prompt, generated = self.prompts[number], self.generated[number]
         path = self.directory / f"logprobs-{len(self.exam.sequences) + number}.npy"
         row = quality.read_logprobs(path, len(prompt) + len(generated) - 1, self.vocabulary)[len(prompt) - 1 + step]

@@ -1,4 +1,15 @@
-"""From raw step times to speeds."""
+"""From raw step times to speeds.
+
+t[k] is the time from the submit to step k's tokens, of n steps of a batch of b:
+
+    ttft        = t[0]
+    prefill_tps = b * prompt tokens / ttft
+    decode_tps  = b * (n - 1) / (t[n - 1] - t[0])
+    e2e_tps     = b * n / t[n - 1]
+    itl         = median of t[k + 1] - t[k]
+
+An engine that does not stream has only t[n - 1]; its ttft is the time of a separate run of one token.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +17,7 @@ import itertools
 from statistics import median
 from typing import Any
 
+from orchestrator.base.flags import Flag
 from orchestrator.base.stats import percentile
 
 SPEEDS = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s")
@@ -18,8 +30,8 @@ NOISE_NEEDS_S = 0.2  # CPU counters tick at 100 Hz: a shorter iteration's share 
 def iteration_metrics(sample: dict[str, Any], batch: int, prompt_tokens: int, streams: bool) -> dict[str, float | None]:
     """decode_tps, prefill_tps, e2e_tps [tokens/s], ttft_s and itl_s (median) [s] of one iteration.
 
-    An engine that does not stream has no step times: its ttft is that of a separate one-token run (`ttft_ns`), its
-    decode speed follows from the difference of the two runs, and itl_s is unknown.
+    None is what the sample does not support: no decode speed of one token, no itl_s where the engine does not stream.
+    Raises KeyError where such an engine's sample has no "ttft_ns".
     """
     times = [t / 1e9 for t in sample["steps_ns"]]
     count, last = len(times), times[-1]
@@ -37,7 +49,12 @@ def iteration_metrics(sample: dict[str, Any], batch: int, prompt_tokens: int, st
 
 
 def launch_metrics(samples: list[dict[str, Any]], job: dict[str, Any], streams: bool) -> dict[str, Any]:
-    """Per metric the list of iteration values; all step times, their tails where the sample supports them; flags."""
+    """All speeds of a launch, from its measured iterations.
+
+    Returns for each of SPEEDS the list of values, one an iteration; "steps_s", the times between steps of all of them;
+    "itl_p90_s" and "itl_p99_s", None below P90_NEEDS and P99_NEEDS steps; and "flags". `noisy_host`: in some iteration
+    others took more than NOISY_SHARE of a core.
+    """
     shape = job["shape"]
     measured = [sample for sample in samples if sample["phase"] == "measure"]
     prompt_tokens = len(job["prompts"][0][0])  # a text of the user's own may be shorter than the shape says
@@ -49,7 +66,7 @@ def launch_metrics(samples: list[dict[str, Any]], job: dict[str, Any], streams: 
             steps += [(later - earlier) / 1e9 for earlier, later in itertools.pairwise(times)]
     flags = []
     if any(_is_noisy(sample) for sample in measured):
-        flags.append("noisy_host")
+        flags.append(Flag.NOISY_HOST)
     return {
         **{name: [row[name] for row in rows if row[name] is not None] for name in SPEEDS},
         "steps_s": steps,

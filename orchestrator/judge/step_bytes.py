@@ -1,9 +1,15 @@
-"""Which of the stored bytes a decode step must read."""
+"""Which of the stored bytes a decode step must read.
+
+    read = total - tables of which a step takes a row - input embedding (unless it is the output head as well)
+
+Which tensor is which follows from the names that checkpoints and exporters give.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.models.formats import ctranslate2, gguf, onnx_graph, safetensors_files
 from orchestrator.models.formats.binary import Tensor, UnreadableArtefact
@@ -51,11 +57,11 @@ class StepBytes:
     source: str
 
 
-def step_bytes(tensors: list[Tensor], config: dict) -> StepBytes:
+def step_bytes(tensors: list[Tensor], config: dict[str, Any]) -> StepBytes:
     """What a decode step must read of `tensors`, in bytes; `config` is the model's config.json.
 
-    read = total - tables looked up (positions, rotary angles, text) - input embedding, unless it is the head as well.
-    All experts of a mixture count. Raises Unreadable where no tensor is known as the input embedding.
+    Tables are positions, rotary angles and text. All experts of a mixture count. Raises UnreadableArtefact where no
+    tensor is known as the input embedding.
     """
     if not tensors:
         raise UnreadableArtefact("the artefact", "has no tensors")
@@ -86,7 +92,7 @@ def _part(tensor: Tensor) -> str:
     return "embedding" if EMBEDDING.search(tensor.name) else "other"
 
 
-def _heads_by_shape(tensors: list[Tensor], embedding: list[Tensor], config: dict) -> list[Tensor]:
+def _heads_by_shape(tensors: list[Tensor], embedding: list[Tensor], config: dict[str, Any]) -> list[Tensor]:
     """Matrices with a row or column a token: exporters give a folded head a name without meaning (onnx::MatMul_123)."""
     tokens = {config.get("vocab_size"), *(tensor.shape[0] for tensor in embedding if len(tensor.shape) > 1)}
     return [tensor for tensor in tensors if len(tensor.shape) > 1 and tokens & {tensor.shape[0], tensor.shape[-1]}]

@@ -11,15 +11,20 @@ from orchestrator.judge import step_bytes
 from orchestrator.judge.gates.physics import Traffic
 from orchestrator.models import dimensions
 from orchestrator.models.dimensions import ParameterCounts
-from orchestrator.models.formats.artefact import read_artefact
 from orchestrator.models.formats.binary import UnreadableArtefact
+from orchestrator.models.formats.tensor_list import read_artefact
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
 class StepReads:
-    """Bytes that a decode step must read. `kv` is None where the engine does not say its cache's dtype."""
+    """Bytes that a decode step must read.
+
+    weights:  of the weights, whatever the batch
+    kv:       of the KV cache at its mean depth, all sequences of the batch; None where its dtype is unknown
+    source:   where the bytes of the weights come from, for a reader
+    """
 
     weights: int
     kv: float | None
@@ -27,6 +32,7 @@ class StepReads:
 
     @property
     def total(self) -> float:
+        """Bytes of weights and cache; of weights alone where the cache is unknown."""
         return self.weights + (self.kv or 0)
 
 
@@ -34,6 +40,8 @@ def step_reads(
     loaded: dict[str, Any], weights: ParameterCounts, config: dict[str, Any], job: dict[str, Any], artefact: Path | None
 ) -> StepReads:
     """From the tensor table of the converted artefact; else from the bytes that the engine says it holds.
+
+    read = min(table's read bytes, weight_bytes - (table's total - table's read)), or weight_bytes - embedding.
 
     The input embedding is looked up, not read, and is left out unless it is tied and so is the head as well. Where the
     table and the engine's own word differ, the smaller counts: a limit must never be set too low.
@@ -67,7 +75,11 @@ def step_traffic(
 ) -> Traffic | None:
     """For the physics gate and mbu; None without a decode speed.
 
-    `probes` are the launch's bandwidth probes of one device: `devices` of them read at the same time.
+    steps_per_s = median(decode_tps) / batch, bandwidth = devices * best_gbs * 10^9 bytes/s of each probe.
+
+    decode_tps:  tokens/s of the whole batch, one an iteration
+    probes:      the launch's bandwidth probes of one device, by "before" and "after"; None where one failed
+    devices:     how many of them read at the same time
     """
     if not decode_tps:
         return None
@@ -82,10 +94,12 @@ def step_traffic(
 
 
 def prefill_flops(weights: ParameterCounts, config: dict[str, Any], batch: int, prompt_tokens: int) -> float:
-    """Floating-point operations of one prefill: 2 per weight and token, 4 per pair of tokens, head and layer width.
+    """Floating-point operations of one prefill of `batch` prompts of n tokens.
 
-    Only the last position's logits are needed, so the head counts once a row (Kaplan et al. 2020, table 1, with causal
-    attention: half of the pairs).
+        batch * (2 * linear weights * n + 4 * layers * heads * head size * n (n + 1) / 2 + 2 * head weights)
+
+    Kaplan et al. 2020, table 1, with causal attention: half of the pairs of tokens. Only the last position's logits
+    are needed, so the head counts once a row.
     """
     layers, heads = config.get("num_hidden_layers") or 0, config.get("num_attention_heads") or 0
     size = config.get("head_dim") or (config["hidden_size"] // heads if heads and config.get("hidden_size") else 0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.base.errors import disk_full_or
+from orchestrator.base.flags import Flag
 from orchestrator.base.outcomes import OUTCOMES
 from orchestrator.base.reading import Unreadable, is_count, is_number, parse, read_text
 from orchestrator.judge.analysis import Yardstick, analyse
@@ -31,7 +32,13 @@ TIMED_GATES = ("physics", "cold_prefix")  # what compares times; a busy neighbou
 
 @dataclass(frozen=True)
 class Verdict:
-    """The end of a launch. `result` is the engine's result.json where there is one."""
+    """The end of a launch.
+
+    outcome:  one of base.outcomes.OUTCOMES
+    reason:   for the user; None if ok
+    result:   the engine's result.json where there is one
+    gates:    a verdict by gate, empty where it did not come so far
+    """
 
     outcome: str
     reason: str | None
@@ -46,7 +53,10 @@ def judge_launch(
 ) -> Verdict:
     """A launch succeeded only if it exited 0, left a valid result.json, the expected samples, and passed its gates.
 
-    `machine` is the monitor's record of the time it ran.
+    ended:    how its process ended
+    machine:  the monitor's record of the time it ran, None where it did not watch
+
+    Whatever the launch left is answered with an outcome; raises OSError where evidence.json cannot be written.
     """
     verdict = _judge(ended, directory, launch_job, context, machine)
     if verdict.outcome == "ok":
@@ -101,7 +111,7 @@ def _judge_samples(
         return Verdict("invalid_output", f"gate tokens: {tokens.removeprefix('fail: ')}", result, {"tokens": tokens})
     metrics = launch_metrics(samples, launch_job, result["streams"])
     checks = analyse(directory, launch_job, result, samples, metrics, context, machine)["gates"]
-    noisy = "noisy_host" in metrics["flags"] or any(checks[name].startswith("fail") for name in TIMED_GATES)
+    noisy = Flag.NOISY_HOST in metrics["flags"] or any(checks[name].startswith("fail") for name in TIMED_GATES)
     for name, verdict in checks.items():
         if verdict.startswith("fail"):
             return Verdict("invalid_output", f"gate {name}: {verdict.removeprefix('fail: ')}", result, checks, noisy)
@@ -125,7 +135,7 @@ def _read_result(path: Path) -> tuple[dict[str, Any] | None, str | None]:
         return None, str(error)
     except ValueError as error:
         return None, f"result.json is not valid: {error}"
-    if not isinstance(result, dict) or result.get("schema") != 1 or result.get("outcome") not in OUTCOMES:
+    if not isinstance(result, dict) or result.get("schema") != 1 or str(result.get("outcome")) not in OUTCOMES:
         return None, "result.json has not the schema 1 of this suite"
     if result["outcome"] == "ok":
         for name, fits in SAYS.items():

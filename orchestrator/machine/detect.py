@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from orchestrator.machine.host import MIB, Host
 
@@ -48,6 +49,11 @@ class Detection:
     reason: str | None = None
     broken: bool = False  # hardware or a driver is there, but does not work: worth repairing, unlike "absent"
 
+    @property
+    def why(self) -> str:
+        """The reason as text, empty where there is none."""
+        return self.reason or ""
+
 
 def detect(nvml=None, host: Host | None = None) -> dict[str, Detection]:
     """Look for devices of every kind. `nvml` stands in for the module pynvml. Never raises."""
@@ -74,11 +80,12 @@ def _find_metal(host: Host) -> Detection:
 def _find_cuda(nvml) -> Detection:
     if nvml is None:
         try:
-            import pynvml as nvml  # noqa: PLC0415 - only now: importing this module must need no GPU library
+            import pynvml  # noqa: PLC0415 - only now: importing this module must need no GPU library
         except ImportError:
             return Detection(
                 reason="the Python package nvidia-ml-py is not installed (pip install nvidia-ml-py)", broken=True
             )
+        nvml = pynvml
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
@@ -161,7 +168,7 @@ def _find_rocm(host: Host) -> Detection:
     if not host.path("/dev/kfd").exists():
         return Detection(reason="no AMD GPU driver: /dev/kfd not found")
     driver = host.read("/sys/module/amdgpu/version")  # only the out-of-tree driver has one
-    devices = []
+    devices: list[Device] = []
     for node in host.glob("/sys/class/kfd/kfd/topology/nodes/*"):
         values = dict(line.split(" ", 1) for line in (host.read(node / "properties") or "").splitlines() if " " in line)
         minor, version = values.get("drm_render_minor", "0"), int(values.get("gfx_target_version", "0"))
@@ -173,9 +180,9 @@ def _find_rocm(host: Host) -> Detection:
         # Heap types 1 and 2 are the GPU's own memory (HSA_MEM_HEAP_TYPE_FB_PUBLIC and _PRIVATE).
         banks = [host.read(bank) or "" for bank in sorted(node.glob("mem_banks/*/properties"))]
         own = [re.search(r"size_in_bytes (\d+)", bank) for bank in banks if re.search(r"heap_type [12]\b", bank)]
-        size = sum(int(match[1]) for match in own if match)
+        size: float | None = sum(int(match[1]) for match in own if match)
         size = size or host.number(f"/sys/class/drm/{render}/device/mem_info_vram_total")
-        gpu = {
+        gpu: dict[str, Any] = {
             "index": str(len(devices)),
             "render_node": f"/dev/dri/{render}",
             "name": host.read(f"/sys/class/drm/{render}/device/product_name") or f"AMD GPU {arch or render}",

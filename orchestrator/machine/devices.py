@@ -60,7 +60,7 @@ def choose_device(
         say(f"Device: {requested} - {device.name}{why}")
         return device
 
-    missing = []
+    missing: list[str] = []
     for kind in PREFERENCE if gpus is None else PREFERENCE[:2]:
         device, why = _take(kind, gpus, found[kind], env)
         if device is not None:

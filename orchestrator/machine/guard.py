@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.base.errors import CellError
+from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Outcome
 from orchestrator.machine.detect import Device
 from orchestrator.machine.monitor.probes import GpuProbe, Unavailable
 from orchestrator.machine.monitor.sampling import default_probes
@@ -78,11 +80,13 @@ class DeviceGuard:
 
     def _look(self) -> tuple[set[int], float | None]:
         """(PIDs on the device right now, its used memory in MiB)."""
+        if self._probe is None:
+            return set(), None
         now = time.monotonic_ns()
         try:
             values = self._probe.sample(now, set())
         except Unavailable as error:
-            word = "gpu_lost" if error.flag == "gpu_lost" else "harness_error"
+            word = Outcome.GPU_LOST if error.flag == Flag.GPU_LOST else Outcome.HARNESS_ERROR
             raise DeviceUnusable(word, f"the device does not answer: {error}") from error
         return {pid for pid, (_, last) in self._probe.users.items() if last == now}, values.get("device_used_mib")
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from orchestrator.base.version import VERSION
+
 SUITE = Path(__file__).resolve().parents[2]
 MIB = 1024 * 1024
 # cgroup v1 says "no memory limit" with the largest page-aligned 64-bit number instead of a word.
@@ -190,7 +192,8 @@ class Host:
 
     def memory_mib(self) -> dict[str, float | None]:
         """Total, available and swap in MiB, and the control group's limit (None: no limit)."""
-        limits = []
+        limits: list[float] = []
+        values: dict[str, float | None]
         for folder in self._cgroup_folders("memory"):
             for name in ("memory.max", "memory.limit_in_bytes"):
                 limit = self.number(folder / name)
@@ -278,7 +281,7 @@ class Host:
             "os": self.os_name(),
             "kernel": platform.release() or None,
             "python": ".".join(map(str, sys.version_info[:3])),
-            "suite": self.git_state(),
+            "suite": {"version": VERSION, **self.git_state()},
         }
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 
-from orchestrator.base.clock import now
+from filelock import FileLock, Timeout
+
+from orchestrator.base.files import write_atomically
 from orchestrator.machine.detect import Device
 
 POLL_S = 0.5
@@ -25,7 +27,7 @@ def device_lock(
     A lock dies with its holder. What is held is given up before each pause, so that two that wait for two GPUs do not
     wait for each other.
     """
-    until, told = time.monotonic() + wait_s, False
+    until, is_announced = time.monotonic() + wait_s, False
     while True:
         try:
             held = _lock_all(device, directory)
@@ -33,27 +35,27 @@ def device_lock(
         except BlockingIOError as error:
             if time.monotonic() >= until:
                 raise
-            if not told:
+            if not is_announced:
                 say(f"{error}; waiting for it up to {wait_s:.0f} s")
-                told = True
+                is_announced = True
             time.sleep(POLL_S)
     with held:
         yield
 
 
 def _lock_all(device: Device, directory: Path) -> ExitStack:
-    """The locked files, all or none."""
+    """All locks of the device, or none. Beside each lies a file that names its holder."""
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         for key in device.lock_keys:
-            file = held.enter_context((directory / f"{key}.lock").open("a+", encoding="utf-8"))
+            holder = directory / f"{key}.json"
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise BlockingIOError(f"{device.name} is in use by another run: {holder}") from None
-            file.truncate(0)
-            file.write(json.dumps({"pid": os.getpid(), "since": now()}))
-            file.flush()
+                held.enter_context(FileLock(directory / f"{key}.lock").acquire(blocking=False))
+            except Timeout:
+                name = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
+                raise BlockingIOError(f"{device.name} is in use by another run: {name}") from None
+            write_atomically(
+                holder,
+                json.dumps({"pid": os.getpid(), "since": datetime.now(timezone.utc).isoformat(timespec="seconds")}),
+            )
         return held.pop_all()

@@ -81,6 +81,7 @@ class Engine:
     capabilities: dict[str, bool]
     devices: dict[str, DeviceEntry]
     variants: dict[str, Variant] = field(default_factory=dict)
+    by_default: bool = False  # measured where --engines names none
     reference: bool = False  # its float32 is what every variant is compared with
     architectures: dict[str, Support] = field(default_factory=dict)  # what is said of single ones; others are tried
     calibrates: str | None = None  # the variant whose settings first_ms and step_ms are true delays
@@ -129,8 +130,14 @@ def ready_schemes(engines: Iterable[Engine]) -> list[str]:
     return sorted({scheme for engine in engines for each in engine.variants.values() for scheme in each.ready})
 
 
-def select_engines(requested: str, engines: dict[str, Engine]) -> list[Engine]:
-    """The engines named in `all` or `a,b`, in that order. Raises UserError for an unknown one."""
+def select_engines(requested: str | None, engines: dict[str, Engine]) -> list[Engine]:
+    """The engines named in `all` or `a,b`, in that order; None: those `by_default`, the reference first.
+
+    Raises UserError for an unknown one.
+    """
+    if requested is None:
+        chosen = [engine for engine in engines.values() if engine.by_default]
+        return sorted(chosen, key=lambda engine: not engine.reference)
     if requested == "all":
         return [engine for engine in engines.values() if not engine.test_only]
     chosen = []

@@ -99,7 +99,7 @@ def read(path: Path) -> Engine:
     reader = _Reader(path)
     required = ("name", "title", "version", "homepage", "licence", "capabilities", "devices", "variants")
     top = reader.section(
-        reader.root, "", required, ("test_only", "reference", "calibrates", "architectures", "builds_on")
+        reader.root, "", required, ("test_only", "by_default", "reference", "calibrates", "architectures", "builds_on")
     )
     name = reader.value(top["name"], "name", str, pattern="[a-z0-9_]+")
     if path.parent.name != f"bench_{name}":
@@ -126,7 +126,9 @@ def read(path: Path) -> Engine:
         if text["builds_on"] == path.parent or not (text["builds_on"] / "engine.yaml").is_file():
             raise reader.fail(top["builds_on"], "builds_on", "the name of another engine's folder, without bench_")
     architectures = reader.items(top["architectures"], "architectures") if "architectures" in top else {}
-    flags_of_folder = {key: reader.value(top[key], key, bool) for key in ("test_only", "reference") if key in top}
+    flags_of_folder = {
+        key: reader.value(top[key], key, bool) for key in ("test_only", "by_default", "reference") if key in top
+    }
     return Engine(
         folder=path.parent,
         name=name,

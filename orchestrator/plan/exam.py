@@ -43,8 +43,8 @@ def make_exam(model: Model, prompt_tokens: int, new_tokens: int) -> Exam:
     length = min(LENGTH + 1, model.config.get("max_position_embeddings") or LENGTH + 1)
     path = model.path / "tokenizer.json"
     if not path.is_file():
-        ids = prompts.random_ids(model.config["vocab_size"], SEQUENCES, 1, length)
-        return Exam([rows[0] for rows in ids], [], [], 0, False)
+        random = prompts.random_ids(model.config["vocab_size"], SEQUENCES, 1, length)
+        return Exam([rows[0] for rows in random], [], [], 0, False)
     tokenizer = Tokenizer.from_file(str(path))
     ids = tokenizer.encode(TEXT.read_text(encoding="utf-8"), add_special_tokens=False).ids
     sequences = [ids[start : start + length] for start in range(0, SEQUENCES * length, length)]

@@ -62,7 +62,8 @@ def questions() -> list[str]:
 def random_ids(vocabulary: int, iterations: int, batch: int, length: int) -> list[list[list[int]]]:
     """Seeded ids [iterations][batch][length] without the first three, which are special in the usual vocabularies."""
     generator = np.random.Generator(np.random.PCG64(RANDOM_SEED))
-    return generator.integers(FIRST_ORDINARY_ID, vocabulary, (iterations, batch, length)).tolist()
+    ids: list[list[list[int]]] = generator.integers(FIRST_ORDINARY_ID, vocabulary, (iterations, batch, length)).tolist()
+    return ids
 
 
 def workload_hash(model: Model, new_tokens: int, prompts: list[list[list[int]]]) -> str:

@@ -23,7 +23,7 @@ ARTEFACTS = ("convert", "ready")
 class Options:
     """What `run` was asked for, as the command line gives it; None where the default depends on the rest."""
 
-    engine_names: str
+    engine_names: str | None
     device: str
     gpus: str | None
     model: str

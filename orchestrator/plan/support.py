@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from orchestrator.base.reading import is_count
 from orchestrator.models.dimensions import indivisible
@@ -18,7 +19,12 @@ def ready_scheme(variant: Variant, offered: Collection[str] | None) -> str | Non
 
 
 def unsupported(
-    cell: Cell, kind: str, config: dict, *, gpus: Sequence[dict] = (), offered: Collection[str] | None = None
+    cell: Cell,
+    kind: str,
+    config: dict[str, Any],
+    *,
+    gpus: Sequence[dict[str, Any]] = (),
+    offered: Collection[str] | None = None,
 ) -> Support | None:
     """Why this cell cannot be measured on this kind of device with this model, None if it can.
 
@@ -42,13 +48,13 @@ def unsupported(
     return Support("unsupported", why) if why else None
 
 
-def caveat(cell: Cell, config: dict) -> Support | None:
+def caveat(cell: Cell, config: dict[str, Any]) -> Support | None:
     """What a reader has to know of this engine with this model's architecture; None where there is nothing."""
     found = cell.engine.architectures.get(architecture_of(config))
     return found if found and found.state in ("caveat", WRONG) else None
 
 
-def _right_so_far(architecture: Support, shape: Shape, config: dict) -> bool:
+def _right_so_far(architecture: Support, shape: Shape, config: dict[str, Any]) -> bool:
     """Is what the engine gets wrong with this architecture out of this shape's reach, or not in this model at all?"""
     if architecture.state != WRONG or not architecture.beyond:
         return False
@@ -56,7 +62,7 @@ def _right_so_far(architecture: Support, shape: Shape, config: dict) -> bool:
     return limit is None or (is_count(limit) and shape.prompt_tokens + shape.new_tokens <= limit)
 
 
-def _misfit(variant: Variant, config: dict) -> str | None:
+def _misfit(variant: Variant, config: dict[str, Any]) -> str | None:
     """The dimension of the model that the variant's scheme cannot take, in a sentence."""
     for multiple, outputs in ((variant.row_multiple, False), (variant.column_multiple, True)):
         culprit = indivisible(config, multiple, outputs) if multiple else None
@@ -69,7 +75,7 @@ def _misfit(variant: Variant, config: dict) -> str | None:
     return None
 
 
-def _other_gpu(variant: Variant, gpus: Sequence[dict]) -> str | None:
+def _other_gpu(variant: Variant, gpus: Sequence[dict[str, Any]]) -> str | None:
     """The GPU whose compute capability the variant excludes, in a sentence; one that is not known is tried."""
     if gpus and len(gpus) < variant.gpus:
         return f"{variant.scheme} takes {variant.gpus} GPUs, and {len(gpus)} was chosen: name them with --gpus 0,1"

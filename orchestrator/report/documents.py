@@ -12,7 +12,7 @@ The pictures in docs/pictures/ are generated as well, one for each published run
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,8 @@ import pandas as pd
 from orchestrator.base import escape
 from orchestrator.base.errors import UserError, unknown
 from orchestrator.base.files import write_atomically
+from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Outcome
 from orchestrator.plan.engine import DEVICES, Engine
 from orchestrator.report import exports, formatting, picture
 from orchestrator.report.tables import speed, support_matrix
@@ -129,6 +131,20 @@ def _architectures(sources: Sources, _page: Path) -> str:
     return support_matrix.architectures_markdown(sources.engines)
 
 
+def _outcomes(_sources: Sources, _page: Path) -> str:
+    return _vocabulary(Outcome)
+
+
+def _flags(_sources: Sources, _page: Path) -> str:
+    return _vocabulary(Flag)
+
+
+def _vocabulary(words: Iterable[Outcome | Flag]) -> str:
+    """Each word with what it means and what to do about it."""
+    lines = [[f"`{word}`", escape.escape(word.sentence), escape.escape(word.remedy)] for word in words]
+    return pipe_table(pd.DataFrame(lines, columns=["word", "meaning", "what to do"]), escaped=False)
+
+
 def _command_line(sources: Sources, _page: Path) -> str:
     return sources.command_line
 
@@ -167,6 +183,8 @@ PARTS: dict[str, Callable[..., str]] = {
     "engines": _engines,
     "support-matrix": _support_matrix,
     "architectures": _architectures,
+    "outcomes": _outcomes,
+    "flags": _flags,
     "command-line": _command_line,
     "published-table": _published_table,
     "published-overview": _published_overview,

@@ -9,10 +9,10 @@ import jinja2
 import pandas as pd
 
 from orchestrator.base.escape import escape
+from orchestrator.base.flags import known_flags
 from orchestrator.report import formatting
 from orchestrator.report.tables import evidence, memory, relative, speed
 from orchestrator.report.tables.markdown_table import pipe_table
-from orchestrator.results import flags
 from orchestrator.results.row import by_workload, workload_title
 
 DETAILS_LIMIT = 60  # beyond, reproduction commands stay in the launches' own folders
@@ -69,11 +69,7 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "detail": pipe_table(speed.detail(rows)),
         "ranking": pipe_table(speed.ranking(rows)),
         "evidence": pipe_table(evidence.evidence(rows)),
-        "flags": [
-            (flag, flags.NOTES[flag])
-            for flag in sorted({f for row in rows for f in row["flags"]})
-            if flag in flags.NOTES
-        ],
+        "flags": known_flags(sorted({word for row in rows for word in row["flags"]})),
         "ready_made": _unless_empty(evidence.ready_made(rows)),
         "failures": _unless_empty(evidence.failures(rows)),
     }

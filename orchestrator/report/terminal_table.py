@@ -8,9 +8,10 @@ from rich import box
 from rich.table import Table
 
 from orchestrator.base import escape
+from orchestrator.base.flags import known_flags
+from orchestrator.base.outcomes import Outcome
 from orchestrator.base.terminal import console, text
 from orchestrator.report import formatting
-from orchestrator.results import flags
 from orchestrator.results.row import by_workload, contender, telling, workload_title
 
 
@@ -24,11 +25,10 @@ def terminal(summary: dict[str, Any]) -> str:
         for rows in by_workload(summary["rows"]).values():
             screen.print(text(workload_title(rows[0]), "bold"))
             screen.print(_speeds(rows))
-        for flag in sorted({flag for row in summary["rows"] for flag in row["flags"]}):
-            if flag in flags.NOTES:
-                screen.print(text(f"note: {flags.NOTES[flag]}", "yellow"))
+        for flag in known_flags(sorted({word for row in summary["rows"] for word in row["flags"]})):
+            screen.print(text(f"note: {flag.note}", "yellow"))
         for row in summary["rows"]:
-            if row["outcome"] not in ("ok", "unsupported"):
+            if Outcome(row["outcome"]).is_failure:
                 reason = f"{row['engine']} {row['variant']}: {row['outcome']}: {escape.first_line(row['reason'])}"
                 screen.print(text(reason[:200], "red"))
     return "\n".join(line.rstrip() for line in printed.get().rstrip().split("\n"))

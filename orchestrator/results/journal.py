@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 import hashlib
 import json
 import os
-from orchestrator.base.errors import UserError
-from orchestrator.base.errors import is_disk_full
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from orchestrator.base.errors import UserError, is_disk_full
 from orchestrator.base.reading import parse
-
-
 
 NAME = "journal.jsonl"
 SCHEMA = 1  # of a `run` record and all that follow it
@@ -59,6 +58,7 @@ class Journal:
             ) from error
 
     def close(self) -> None:
+        """Give the file back; every record is on disk already."""
         self._file.close()
 
 
@@ -104,6 +104,11 @@ def identity(directory: Path) -> dict[str, Any]:
         "run_id": hashlib.sha256(whole[0]).hexdigest()[:16],
         "journal": {"sha256": digest, "records": len(whole)},
     }
+
+
+def now() -> str:
+    """The time as the journal writes it: UTC, ISO 8601, in seconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from orchestrator.base.flags import Flag
 from orchestrator.judge import analysis
 from orchestrator.judge.samples import read_samples
 from orchestrator.judge.speed import launch_metrics
@@ -24,18 +25,18 @@ def read_launch(directory: Path) -> dict[str, Any]:
     metrics = launch_metrics(read_samples(directory / "out" / "samples.jsonl"), job, result["streams"])
     loaded, memory = result["loaded"], result["memory"]
     if not result["warmup"]["steady"]:
-        metrics["flags"].append("not_steady")
+        metrics["flags"].append(Flag.NOT_STEADY)
     if not result["streams"]:
-        metrics["flags"].append("not_streamed")
+        metrics["flags"].append(Flag.NOT_STREAMED)
     durations = metrics["e2e_tps"]
     if len(durations) > 2 and median(durations[1:]) > SLOW_FIRST * durations[0]:
-        metrics["flags"].append("slow_first")
+        metrics["flags"].append(Flag.SLOW_FIRST)
     worked_out = _evidence(directory)
     probes = [value for value in worked_out["bandwidth_gbs"].values() if value]
     if probes and 1 - min(probes) / max(probes) > MOVED:
-        metrics["flags"].append("bandwidth_moved")
+        metrics["flags"].append(Flag.BANDWIDTH_MOVED)
     if worked_out["cache_resident"]:
-        metrics["flags"].append("cache_resident")
+        metrics["flags"].append(Flag.CACHE_RESIDENT)
     return {
         **worked_out,
         **metrics,

@@ -9,15 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.results import journal
-from orchestrator.results import store
-from orchestrator.results.store import Part
 from orchestrator.base.errors import UserError
+from orchestrator.base.escape import one_line
+from orchestrator.base.outcomes import OUTCOMES
 from orchestrator.judge.samples import BadSamples
 from orchestrator.judge.speed import SPEEDS
-from orchestrator.results.summary import SCHEMA, SUMMARY
-from orchestrator.results.summary import summarise
-from orchestrator.base.escape import one_line
+from orchestrator.results import journal, store
+from orchestrator.results.store import Part
+from orchestrator.results.summary import SCHEMA, SUMMARY, summarise
 
 NEEDED = {  # of a row, for any command that reads it
     "engine", "title", "engine_version", "variant", "precision", "model", "device", "machine", "isolation",
@@ -56,10 +55,14 @@ def load(path: Path) -> dict[str, Any]:
             "that wrote it, or `merge` the runs anew"
         )
     rows = summary.get("rows")
-    known = isinstance(rows, list) and all(isinstance(row, dict) and row.keys() >= NEEDED for row in rows)
+    known = isinstance(rows, list) and all(_is_row(row) for row in rows)
     if not known or not isinstance(summary.get("run"), dict):
         raise UserError(f"{file} is damaged: rows, or what they need, are missing; restore it, or merge anew")
     return summary
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and row.keys() >= NEEDED and row["outcome"] in list(OUTCOMES)
 
 
 def merge_results(paths: list[Path], say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
@@ -84,8 +87,9 @@ def merge_results(paths: list[Path], say: Callable[[str], None] = lambda text: N
 
 
 def split(summary: dict[str, Any], path: Path) -> list[Part]:
-    """The runs of a summary. Their rows and launches get `path` as their source where they have none, the rows the
-    time of their run.
+    """The runs of a summary.
+
+    Their rows and launches get `path` as their source where they have none, the rows the time of their run.
 
     Raises UserError for a summary merged by an earlier version of the suite, whose rows do not say of which run they
     are.

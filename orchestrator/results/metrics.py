@@ -1,5 +1,7 @@
-"""The quantities that a constraint, an objective or a comparison can name: how each is read, in which unit, and which
-direction is better."""
+"""The quantities that a constraint, an objective or a comparison can name.
+
+For each: how it is read, in which unit, and which direction is better.
+"""
 
 from __future__ import annotations
 

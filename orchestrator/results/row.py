@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-
+from orchestrator.base.flags import Flag, known_flags
 
 IDENTITY = (
     "engine", "title", "engine_version", "variant", "precision", "scheme", "model", "device", "device_name", "machine",
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 def workload_title(row: Row) -> str:
     """One line that names the work all rows of a table did."""
     title = f"{row['model']}: batch {row['batch_size']}, {row['prompt_tokens']} prompt + {row['new_tokens']} new tokens"
-    return title + (" (synthetic weights)" if "synthetic_weights" in row["flags"] else "")
+    return title + (" (synthetic weights)" if Flag.SYNTHETIC_WEIGHTS in row["flags"] else "")
 
 
 def by_workload(rows: list[Row]) -> dict[str, list[Row]]:
@@ -69,6 +69,12 @@ def _versions_differ(rows: list[Row]) -> bool:
 def contender(row: Row, keys: tuple[str, ...]) -> str:
     """The engine's title, and what else tells it apart (`telling`)."""
     return " · ".join([row["title"], *(when(row) if key == "run_started" else str(row[key]) for key in keys)])
+
+
+def notes(row: Row) -> str:
+    """What a reader must know about a row, in words."""
+    words = [flag.note for flag in known_flags(row["flags"]) if flag is not Flag.CAVEAT]
+    return "; ".join([*words, *filter(None, [row["caveat"]])])
 
 
 def when(row: Row) -> str:

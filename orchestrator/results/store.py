@@ -8,7 +8,6 @@ stored is added again, and the state with the longest journal is what is read. T
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestrator.base.cache import json_hash
 from orchestrator.base.errors import UserError
 from orchestrator.results.summary import SCHEMA as SUMMARY_SCHEMA
 
@@ -148,7 +148,7 @@ def _key(run: dict[str, Any]) -> tuple[str, str, int]:
     """Run, state and length of the journal. A summary without them is known by what it says."""
     if "run_id" in run:
         return run["run_id"], run["journal"]["sha256"], run["journal"]["records"]
-    digest = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
+    digest = json_hash(run)
     return digest[:16], digest, 0
 
 

@@ -8,17 +8,16 @@ from statistics import median
 from typing import Any
 
 from orchestrator.base import stats
+from orchestrator.base.errors import UserError
+from orchestrator.base.flags import Flag
 from orchestrator.judge.gates import names
 from orchestrator.judge.gates.delays import own_benchmark
-from orchestrator.results import journal
-from orchestrator.base.errors import UserError
+from orchestrator.judge.speed import QUANTILES, SPEEDS
 from orchestrator.machine.measured_limits import read_limits
-from orchestrator.judge.speed import QUANTILES
-from orchestrator.judge.speed import SPEEDS
-from orchestrator.results.launch_record import ENERGY
-from orchestrator.results.launch_record import read_launch
-from orchestrator.sandbox.task import tail
+from orchestrator.results import journal
+from orchestrator.results.launch_record import ENERGY, read_launch
 from orchestrator.results.timeline import build_timeline
+from orchestrator.sandbox.task import tail
 
 SCHEMA = 1
 SUMMARY = "summary.json"
@@ -109,22 +108,22 @@ def _row(
     measured = [read_launch(directory / latest[block]["directory"]) for block in blocks]
     flags = {flag for launch in measured for flag in launch["flags"]} | _drifting(measured)
     if model and model["synthetic"]:
-        flags.add("synthetic_weights")
+        flags.add(Flag.SYNTHETIC_WEIGHTS)
     if not run["is_measurement"]:
-        flags.add("not_a_measurement")
+        flags.add(Flag.NOT_A_MEASUREMENT)
     of_architecture = (planned or {}).get("architecture") or {}  # what the folder says of this model's architecture
     caveat = "; ".join(note for note in (cell["caveat"], of_architecture.get("note")) if note) or None
     if caveat:
-        flags.add("caveat")
+        flags.add(Flag.CAVEAT)
     if not cell["verified"]:
-        flags.add("unverified")
+        flags.add(Flag.UNVERIFIED)
     ready_made = (planned or {}).get("ready_made") or {}
     if ready_made:
-        flags.add("ready_made")
+        flags.add(Flag.READY_MADE)
     first = measured[0] if measured else {}
     used = _mfu(measured, limits)
     if used["mfu"] and used["mfu"] > 1:
-        flags.add("above_peak")
+        flags.add(Flag.ABOVE_PEAK)
     words, own = _gates(list(latest.values())), _own_benchmark(cell, records, blocks, measured)
     if own:
         words["self_calibration"] = _with_own(words["self_calibration"], own["verdict"])
@@ -226,13 +225,13 @@ def _with_own(delays: str, own: str) -> str:
     return own if own.startswith("fail") else f"pass (known delays; {own.removeprefix('not checked: ')})"
 
 
-def _drifting(measured: list[dict]) -> set[str]:
+def _drifting(measured: list[dict]) -> set[Flag]:
     """`drift` where every launch was faster, or every one slower, than the one before, by more than DRIFT in all."""
     speeds = [median(launch["decode_tps"]) for launch in measured if launch["decode_tps"]]
     if len(speeds) < stats.MIN_LAUNCHES:
         return set()
     steps = [later > earlier for earlier, later in itertools.pairwise(speeds)]
-    return {"drift"} if len(set(steps)) == 1 and abs(speeds[-1] / speeds[0] - 1) > DRIFT else set()
+    return {Flag.DRIFT} if len(set(steps)) == 1 and abs(speeds[-1] / speeds[0] - 1) > DRIFT else set()
 
 
 def _mfu(measured: list[dict], limits: dict | None) -> dict[str, Any]:

@@ -9,10 +9,9 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from orchestrator.judge import analysis
-from orchestrator.judge.samples import BadSamples
-from orchestrator.judge.samples import read_samples
 from orchestrator.base.reading import is_number
+from orchestrator.judge import analysis
+from orchestrator.judge.samples import BadSamples, read_samples
 
 MACHINE = "machine.json"
 SERIES = {"cpu_mhz": median, "sm_clock_mhz": median, "temperature_c": max, "power_w": fmean, "load1": fmean}

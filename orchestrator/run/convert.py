@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.base import files
+from orchestrator.base.cache import Cache
 from orchestrator.base.errors import CellError, UserError, disk_full_or
 from orchestrator.base.paths import ROOT
 from orchestrator.base.progress import duration
@@ -94,24 +94,21 @@ class Artefacts:
         return artefact
 
     def _make(self, place: Path, engine: Engine, variant: Variant, subject: Subject, image: Prepared) -> Path:
+        cache = Cache(place.parent, self._say)
+        cache.get(
+            place.name, f"converting {place.name}", lambda work: self._convert(work, engine, variant, subject, image)
+        )
         final = place / "artefact"
-        with files.only_one(place.with_name(f".{place.name}.lock"), f"converting {place.name}", self._say):
-            if not final.is_dir():
-                self._say(f"{engine.name}: converting {subject.model.name} to {variant.artefact}")
-                started = time.monotonic()
-                with files.scratch(place) as work:
-                    self._convert(work, place, engine, variant, subject, image)
-                self._say(f"  {engine.name}: {variant.artefact} converted in {duration(time.monotonic() - started)}")
-            try:
-                manifest.verify(final, [], f"delete {place}, and it is converted anew", self._say)
-            except UserError as error:
-                raise CellError("convert_failed", str(error)) from error
+        try:
+            manifest.verify(final, [], f"delete {place}, and it is converted anew", self._say)
+        except UserError as error:
+            raise CellError("convert_failed", str(error)) from error
         return final
 
-    def _convert(
-        self, work: Path, place: Path, engine: Engine, variant: Variant, subject: Subject, image: Prepared
-    ) -> None:
-        """Convert in `work`, and move what came out to `place`."""
+    def _convert(self, work: Path, engine: Engine, variant: Variant, subject: Subject, image: Prepared) -> Path:
+        """Convert in the folder `work`; returns the folder that holds what came out, and how to repeat it."""
+        self._say(f"{engine.name}: converting {subject.model.name} to {variant.artefact}")
+        started = time.monotonic()
         job = {
             "schema": 1, "engine": engine.name, "variant": variant.name, "precision": variant.precision,
             "scheme": variant.scheme, "settings": variant.settings, "artefact": variant.artefact,
@@ -130,6 +127,9 @@ class Artefacts:
             how += ", out of memory" if ended.oom_killed else ""
             log = tail(work / "stderr.log")
             raise CellError(disk_full_or("convert_failed", log), f"the conversion {how}\n{log}")
-        place.mkdir(parents=True, exist_ok=True)
-        (work / "out" / "artefact").rename(place / "artefact")
-        shutil.copy(work / "reproduce.sh", place / "reproduce.sh")
+        converted = work / "converted"
+        converted.mkdir()
+        (work / "out" / "artefact").rename(converted / "artefact")
+        shutil.copy(work / "reproduce.sh", converted / "reproduce.sh")
+        self._say(f"  {engine.name}: {variant.artefact} converted in {duration(time.monotonic() - started)}")
+        return converted

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
+from orchestrator.base.cache import json_hash
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.exam import Exam
 from orchestrator.plan.profiles import WARMUP
@@ -60,4 +59,4 @@ def launch_key(image: str, model: str, artefact: Path | None, launch_job: dict[s
     The harness (common/) and the engine's code are part of the image's name.
     """
     content = [image, model, artefact.parent.name if artefact else None, launch_job, block]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return json_hash(content, 16)

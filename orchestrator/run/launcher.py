@@ -7,19 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base import clock
 from orchestrator.base.errors import CellError, UserError
 from orchestrator.base.files import write_json
+from orchestrator.base.outcomes import Outcome
 from orchestrator.base.signals import uninterrupted
 from orchestrator.judge import own_speed
 from orchestrator.judge.verdict import Verdict
 from orchestrator.machine.guard import DeviceGuard, DeviceUnusable
 from orchestrator.machine.monitor.sampling import Monitor
+from orchestrator.results import journal
 from orchestrator.run.baselines import Baselines
 from orchestrator.run.cell_states import Launch
 from orchestrator.run.run_record import Run
 from orchestrator.run.scenario import Scenario
-from orchestrator.run.schedule import STOPPING
 from orchestrator.sandbox.task import Ended, Prepared, Task
 
 NOISY_REPEATS = 2
@@ -67,7 +67,7 @@ class Launcher:
             verdict = self._try(launch)
             if verdict.outcome == "gpu_lost":
                 raise DeviceUnusable("gpu_lost", verdict.reason or "")
-        broke_after = verdict.outcome in STOPPING and verdict.measured and not verdict.gates
+        broke_after = Outcome(verdict.outcome).stops_cell and verdict.measured and not verdict.gates
         lighter = self._scenario.lighter(launch.job) if broke_after else None
         if lighter is None:
             return verdict, launch
@@ -77,7 +77,7 @@ class Launcher:
 
     def _try(self, launch: Launch) -> Verdict:
         task = self._task(launch, self._scenario.module, self._fresh(launch))
-        started, wall_s = clock.now(), None
+        started, wall_s = journal.now(), None
         try:
             self._guard.before()
             ended, machine = self._watched(launch.ready.image, task)

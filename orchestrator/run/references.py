@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.base import files
+from orchestrator.base.cache import Cache, json_hash
 from orchestrator.base.errors import CellError
 from orchestrator.base.progress import duration
 from orchestrator.judge.analysis import Yardstick
@@ -68,11 +67,9 @@ class ReferenceMaker:
         """
         job = self._job(subject, [rows[0] for rows in prompts[:count]], new_tokens, exam)
         content = [self.image.tag, subject.model.digest, self.helper.variant.name, job]
-        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-        place = self.bench.workspace.cache / "references" / key
-        with files.only_one(place.with_name(f".{key}.lock"), f"the reference {key}", self.bench.progress.say):
-            if not (place / FILE).is_file():
-                self._compute(place, job, subject)
+        key = json_hash(content, 16)
+        cache = Cache(self.bench.workspace.cache / "references", self.bench.progress.say)
+        place = cache.get(key, f"computing the reference {key}", lambda work: self._compute(work, job, subject))
         record = json.loads((place / FILE).read_text(encoding="utf-8"))
         return Reference(
             place, self.helper.engine.title, record["version"], [rows[0] for rows in job["prompts"]],
@@ -85,28 +82,26 @@ class ReferenceMaker:
         job = make_job(cell, self.bench.device_facts, subject.facts, ids, count, self.bench.threads)
         return with_exam({**job, "warmup": NO_WARMUP, "score_generated": count}, exam, None)
 
-    def _compute(self, place: Path, job: dict[str, Any], subject: Subject) -> None:
+    def _compute(self, work: Path, job: dict[str, Any], subject: Subject) -> Path:
+        """Compute it in the folder `work`; returns the folder that holds it."""
         engine, say = self.helper.engine, self.bench.progress.say
         say(f"computing the float32 reference with {engine.title}")
         started = time.monotonic()
-        with files.scratch(place) as work:
-            task = self.bench.task(engine, "bench", job, work, model=subject.model.path, wall_s=self.wall_s)
-            yardstick = Yardstick(subject.weights, subject.model.config)
-            verdict = judge_launch(self.bench.sandbox.run(self.image, task), work, job, yardstick)
-            result = verdict.result
-            if verdict.outcome != "ok" or result is None:
-                raise CellError(verdict.outcome, f"the float32 reference failed: {verdict.reason}")
-            wanted = len(job["score"]) + len(job["prompts"])
-            if any(score is None for score in result["scores"]) or len(result["scores"]) != wanted:
-                raise CellError("invalid_output", "the reference engine gave no log-probabilities")
-            samples = read_samples(work / "out" / "samples.jsonl")
-            record = {
-                "version": result["loaded"]["version"],
-                "generated": first_rows(samples, len(job["prompts"])),
-                "answers": result.get("answers") or [],
-            }
-            (work / "out" / FILE).write_text(json.dumps(record), encoding="utf-8")
-            shutil.copy(work / "reproduce.sh", work / "out" / "reproduce.sh")
-            shutil.rmtree(place, ignore_errors=True)
-            (work / "out").rename(place)
+        task = self.bench.task(engine, "bench", job, work, model=subject.model.path, wall_s=self.wall_s)
+        yardstick = Yardstick(subject.weights, subject.model.config)
+        verdict = judge_launch(self.bench.sandbox.run(self.image, task), work, job, yardstick)
+        result = verdict.result
+        if verdict.outcome != "ok" or result is None:
+            raise CellError(verdict.outcome, f"the float32 reference failed: {verdict.reason}")
+        wanted = len(job["score"]) + len(job["prompts"])
+        if any(score is None for score in result["scores"]) or len(result["scores"]) != wanted:
+            raise CellError("invalid_output", "the reference engine gave no log-probabilities")
+        record = {
+            "version": result["loaded"]["version"],
+            "generated": first_rows(read_samples(work / "out" / "samples.jsonl"), len(job["prompts"])),
+            "answers": result.get("answers") or [],
+        }
+        (work / "out" / FILE).write_text(json.dumps(record), encoding="utf-8")
+        shutil.copy(work / "reproduce.sh", work / "out" / "reproduce.sh")
         say(f"  reference computed in {duration(time.monotonic() - started)}")
+        return work / "out"

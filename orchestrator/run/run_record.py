@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.base import clock
 from orchestrator.base.errors import is_disk_full
 from orchestrator.machine import host
 from orchestrator.plan.cells import Cell
@@ -68,7 +67,7 @@ class RunJournal:
         word = "harness_error" if outcome == "finished" else outcome
         with _as_far_as_the_disk_goes(outcome):
             self.keep([CellEnd(cell, word, "the run ended") for cell in self._open.values()])
-            self.append("end", outcome=outcome, time=clock.now())
+            self.append("end", outcome=outcome, time=journal.now())
         self._journal.close()
 
 
@@ -95,7 +94,7 @@ def described(request: Request, cells: Sequence[Cell], isolation: str) -> dict[s
     """The journal's record of a request: what was asked for, on which machine, with which command."""
     return {
         "schema": journal.SCHEMA,
-        "time": clock.now(),
+        "time": journal.now(),
         "command": sys.argv[1:],
         "model": request.model,
         "artefacts": "ready" if request.entry else "convert",

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from orchestrator.base.outcomes import Outcome
 from orchestrator.plan.cells import Cell, order
 from orchestrator.plan.request import Request
 from orchestrator.run.cell_states import CellEnd, Launch, Launchable
-
-STOPPING = ("load_failed", "engine_error", "oom_host", "oom_suspected", "oom_gpu", "timeout_wall", "timeout_hung",
-            "invalid_output", "no_result", "unsupported", "disk_full")  # fmt: skip
-"""Outcomes after which further launches of the same cell would only repeat the failure."""
-OOM = ("oom_host", "oom_suspected", "oom_gpu")
 
 
 @dataclass(frozen=True)
@@ -32,14 +28,14 @@ class Schedule:
         self._cells = {ready.cell.label: ready for ready in cells}
         self._order = order([ready.cell for ready in cells], request.launches, request.seed)
         self._measured = measured
-        self._outcomes: dict[str, str] = {}
+        self._outcomes: dict[str, Outcome] = {}
 
     def __len__(self) -> int:
         return len(self._order)
 
     def __iter__(self) -> Iterator[Turn]:
         for number, (block, cell) in enumerate(self._order, 1):
-            if self._outcomes.get(cell.label) in STOPPING:
+            if cell.label in self._outcomes and self._outcomes[cell.label].stops_cell:
                 continue
             if smaller := self._out_of_memory(cell):
                 self._outcomes[cell.label] = self._outcomes[smaller.label]
@@ -53,7 +49,7 @@ class Schedule:
     def learn(self, cell: Cell, outcome: str) -> None:
         """How a launch ended. One that failed decides the cell's word, whatever the others are."""
         if outcome != "ok" or cell.label not in self._outcomes:
-            self._outcomes[cell.label] = outcome
+            self._outcomes[cell.label] = Outcome(outcome)
 
     def _out_of_memory(self, cell: Cell) -> Cell | None:
         """A cell of the same variant that ran out of memory where `cell`, not tried yet, needs no less of anything."""
@@ -62,6 +58,7 @@ class Schedule:
         for ready in self._cells.values():
             other = ready.cell
             is_alike = (other.engine.name, other.variant.name) == (cell.engine.name, cell.variant.name)
-            if is_alike and self._outcomes.get(other.label) in OOM and other.shape.within(cell.shape):
+            outcome = self._outcomes.get(other.label)
+            if is_alike and outcome and outcome.is_out_of_memory and other.shape.within(cell.shape):
                 return other
         return None

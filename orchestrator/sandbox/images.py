@@ -7,6 +7,7 @@ Three layers: the distribution (pulled, or made from Debian's own packages where
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from urllib3.exceptions import ReadTimeoutError
 
+from orchestrator.base.cache import Cache
 from orchestrator.base.errors import CellError, disk_full_or
 from orchestrator.base.progress import Progress, duration
 from orchestrator.machine.site import Site
@@ -66,6 +68,8 @@ class Images:
         Raises CellError("build_failed") with the last log lines.
         """
         entry = engine.devices[kind]
+        if entry.base is None:
+            raise CellError("build_failed", f"{engine.folder.name}/engine.yaml names no base image for {kind}")
         base, recipe = self._base(entry.base)
         arguments = {"BASE_IMAGE": base, "DEVICE": kind}
         if entry.native:
@@ -110,8 +114,8 @@ class Images:
     def _distribution(self, reference: str) -> tuple[str, list[str]]:
         """The distribution's image: here already, pulled, or made from Debian's packages."""
         debian = re.fullmatch(r"debian:([a-z]+)-slim(@sha256:[0-9a-f]{64})?", reference)
-        own = f"{NAME}/debian:{debian[1]}-slim" if debian else None
-        make = f"docker/debian_base.sh {debian[1]} {own} {self._site.apt_mirror or ''}".strip() if debian else None
+        own = f"{NAME}/debian:{debian[1]}-slim" if debian else ""
+        make = f"docker/debian_base.sh {debian[1]} {own} {self._site.apt_mirror or ''}".strip() if debian else ""
         if self._image_id(reference):
             return reference, [f"docker pull {reference}"]
         if own and self._image_id(own):
@@ -145,7 +149,7 @@ class Images:
             text=True,
             errors="replace",
         ) as process:
-            for line in process.stdout:
+            for line in process.stdout or ():
                 lines.append(line.rstrip())
                 spent = duration(time.monotonic() - started)
                 self._progress.status(f"  debootstrap {spent}: {lines[-1]}", "debootstrap")
@@ -155,23 +159,21 @@ class Images:
 
     def _materialise(self, files: dict[str, Path | bytes], digest: str) -> Path:
         """Lay the site layer's context out as a folder, so that a plain `docker build` can repeat it."""
-        folder = self._cache / "site" / digest
-        if folder.is_dir():
-            return folder
-        temporary = folder.with_name(f".{digest}.{os.getpid()}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        for name, content in files.items():
-            target = temporary / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, bytes):
-                target.write_bytes(content)
-            else:
-                try:
-                    os.link(content, target)  # a wheelhouse can be large
-                except OSError:
-                    shutil.copyfile(content, target)
-        temporary.rename(folder)
-        return folder
+
+        def make(work: Path) -> Path:
+            for name, content in files.items():
+                target = work / "out" / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if isinstance(content, bytes):
+                    target.write_bytes(content)
+                else:
+                    try:
+                        os.link(content, target)  # a wheelhouse can be large
+                    except OSError:
+                        shutil.copyfile(content, target)
+            return work / "out"
+
+        return Cache(self._cache / "site", self._progress.say).get(digest, "laying out the site's settings", make)
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
@@ -187,7 +189,7 @@ class Images:
         try:
             stream = self._client.api.build(
                 fileobj=context, custom_context=True, dockerfile=dockerfile, tag=tag, buildargs=arguments, rm=True,
-                forcerm=True, decode=True, timeout=self._build_s,
+                forcerm=True, decode=True, timeout=math.ceil(self._build_s),
             )  # fmt: skip
             for event in stream:
                 if time.monotonic() - started > self._build_s:
@@ -216,7 +218,10 @@ class Images:
         finally:
             self._progress.done(who)
         self._progress.say(f"  {who}: image built in {duration(time.monotonic() - started)}")
-        return self._image_id(tag)
+        image = self._image_id(tag)
+        if image is None:
+            raise CellError("build_failed", f"the daemon reported success, and has no image {tag}")
+        return image
 
 
 def docker_build_line(dockerfile: str, arguments: dict[str, str], tag: str, context: str) -> str:

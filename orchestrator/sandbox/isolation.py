@@ -15,10 +15,8 @@ from orchestrator.plan.profiles import BUILD_S
 from orchestrator.sandbox import orphans
 from orchestrator.sandbox.containers import DockerSandbox
 from orchestrator.sandbox.images import Images
-from orchestrator.sandbox.task import Sandbox
+from orchestrator.sandbox.task import ISOLATIONS, Sandbox
 from orchestrator.sandbox.venvs import VenvSandbox
-
-ISOLATIONS = ("auto", "docker", "venv")
 
 
 def sandbox_for(

@@ -5,15 +5,20 @@ CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/), so that scanners for known
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from cyclonedx.model import Property
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
+from orchestrator.base.cache import Cache, json_hash
 from orchestrator.base.errors import CellError
-from orchestrator.base.files import only_one, scratch, write_json
+from orchestrator.base.files import write_atomically, write_json
 from orchestrator.base.reading import Unreadable, parse, read_text
 from orchestrator.plan.engine import Engine
 from orchestrator.sandbox.task import Prepared, Sandbox, Task
@@ -31,46 +36,67 @@ def save(
 
     Raises CellError where the packages cannot be listed.
     """
-    known = cache / FOLDER / f"{hashlib.sha256(f'{prepared.tag} {prepared.id}'.encode()).hexdigest()[:16]}.json"
-    with only_one(known.with_name(f".{known.name}.lock"), f"listing the packages of {engine.name}", say):
-        if not known.is_file():
-            write_json(known, _ask(sandbox, engine, prepared, known))
+    key = f"{json_hash([prepared.tag, prepared.id], 16)}.json"
+    doing = f"listing the packages of {engine.name}"
+    known = Cache(cache / FOLDER, say).get(key, doing, lambda work: _ask(sandbox, engine, prepared, work))
     path = directory / FOLDER / f"{engine.name}.cdx.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, document(engine, prepared, json.loads(known.read_text(encoding="utf-8"))))
+    try:
+        write_atomically(path, document(engine, prepared, json.loads(known.read_text(encoding="utf-8"))) + "\n")
+    except ValueError as error:
+        raise CellError("harness_error", str(error)) from error
     return path
 
 
-def _ask(sandbox: Sandbox, engine: Engine, prepared: Prepared, place: Path) -> dict[str, Any]:
-    with scratch(place) as work:
-        job = {"schema": 1, "engine": engine.name, "model": {}}
-        task = Task(
-            engine=engine.name, module="common.tools.packages", job=job, directory=work, out=work / "out",
-            model=work / "out", artefact=None, wall_s=WALL_S,
-        )  # fmt: skip
-        ended = sandbox.run(prepared, task)
-        try:
-            told = parse(read_text(work / "out" / "packages.json", LIMIT))
-            return {kind: [_package(each) for each in told[kind]] for kind in ECOSYSTEMS if kind in told} | {
-                "python": str(told["python"]), "distribution": str(told["distribution"]),
-            }  # fmt: skip
-        except (Unreadable, OSError, ValueError, KeyError, TypeError) as error:
-            raise CellError("harness_error", f"{error} (exit code {ended.exit_code})") from error
+def _ask(sandbox: Sandbox, engine: Engine, prepared: Prepared, work: Path) -> Path:
+    """Ask in the folder `work`; returns the file with the answer."""
+    job = {"schema": 1, "engine": engine.name, "model": {}}
+    task = Task(
+        engine=engine.name, module="common.tools.packages", job=job, directory=work, out=work / "out",
+        model=work / "out", artefact=None, wall_s=WALL_S,
+    )  # fmt: skip
+    ended = sandbox.run(prepared, task)
+    try:
+        told = parse(read_text(work / "out" / "packages.json", LIMIT))
+        packages: dict[str, Any] = {
+            kind: [_package(each) for each in told[kind]] for kind in ECOSYSTEMS if kind in told
+        }
+        packages |= {"python": str(told["python"]), "distribution": str(told["distribution"])}
+    except (Unreadable, OSError, ValueError, KeyError, TypeError) as error:
+        raise CellError("harness_error", f"{error} (exit code {ended.exit_code})") from error
+    write_json(work / "packages.json", packages)
+    return work / "packages.json"
 
 
-def _package(told: dict[str, Any]) -> dict[str, str]:
-    return {"name": str(told["name"])[:200], "version": str(told["version"])[:200]}
+def _package(listed: dict[str, Any]) -> dict[str, str]:
+    return {"name": str(listed["name"])[:200], "version": str(listed["version"])[:200]}
 
 
-def document(engine: Engine, prepared: Prepared, told: dict[str, Any]) -> dict[str, Any]:
-    """A CycloneDX document: the image as the component, its packages with package URLs."""
-    found = [{"type": "platform", "name": "python", "version": told["python"]}]
+def document(engine: Engine, prepared: Prepared, packages: dict[str, Any]) -> str:
+    """A CycloneDX document: the image as the component, its packages with package URLs.
+
+    Raises ValueError for a package whose name no URL can hold.
+    """
+    image = Component(
+        type=ComponentType.CONTAINER,
+        name=prepared.tag,
+        version=prepared.id,
+        description=packages["distribution"],
+        bom_ref="image",
+    )
+    parts = [Component(type=ComponentType.PLATFORM, name="python", version=packages["python"], bom_ref="python")]
     for kind in ECOSYSTEMS:
-        found += [
-            {"type": "library", **each, "purl": f"pkg:{kind}/{quote(each['name'])}@{quote(each['version'])}"}
-            for each in told.get(kind, [])
-        ]
-    image = {"type": "container", "name": prepared.tag, "version": prepared.id, "description": told["distribution"]}
-    return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1,
-            "metadata": {"component": image, "properties": [{"name": "engine", "value": engine.name}]},
-            "components": found}  # fmt: skip
+        for package in packages.get(kind, []):
+            url = _url(kind, package, packages["distribution"])
+            parts.append(Component(**package, purl=url, bom_ref=str(url)))
+    about = BomMetaData(component=image, properties=[Property(name="engine", value=engine.name)])
+    bom = Bom(metadata=about, components=parts)
+    bom.register_dependency(image, parts)
+    return JsonV1Dot6(bom).output_as_string(indent=2)
+
+
+def _url(kind: str, package: dict[str, str], distribution: str) -> PackageURL:
+    """The package URL, by which scanners match: of a system's package it names the distribution as well."""
+    words = distribution.lower().split()
+    vendor = "redhat" if words[:2] == ["red", "hat"] else next(iter(words), None)
+    return PackageURL(kind, None if kind == "pypi" else vendor, package["name"], package["version"])

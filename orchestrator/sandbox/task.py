@@ -13,6 +13,7 @@ import psutil
 from orchestrator.plan.engine import Engine
 from orchestrator.plan.profiles import HANG_S
 
+ISOLATIONS = ("auto", "docker", "venv")
 JOB, OUT, MODEL, ARTEFACT = "/job/job.json", "/out", "/model", "/artefact"
 LEASE = "/job/lease"
 LOG_LIMIT = 10 << 20  # bytes of stdout and of stderr that are kept

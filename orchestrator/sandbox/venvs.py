@@ -6,7 +6,6 @@ the user, with the user's network and files.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shlex
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import CellError, disk_full_or
+from orchestrator.base.files import only_one
 from orchestrator.base.progress import Progress, duration
 from orchestrator.base.signals import uninterrupted
 from orchestrator.machine.detect import Device
@@ -99,9 +99,7 @@ class VenvSandbox:
         """Nothing can be recalled: an environment runs the code of the checkout as it is now."""
 
     def _install(self, engine: Engine, name: str, path: Path, install: str, extra: dict[str, str]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with (path.parent / f".{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with only_one(path.with_name(f".{name}.lock"), f"installing {name}", self._progress.say):
             if (path / ".complete").exists():
                 return
             shutil.rmtree(path, ignore_errors=True)
@@ -114,7 +112,7 @@ class VenvSandbox:
                 shlex.split(install), cwd=self._root, env=environment, text=True, errors="replace",
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
             ) as process, _ended_after(self._build_s, process):  # fmt: skip
-                for line in process.stdout:
+                for line in process.stdout or ():
                     lines.append(line.rstrip())
                     spent = duration(time.monotonic() - started)
                     self._progress.status(f"  {engine.name}: {spent}: {lines[-1]}", engine.name)

@@ -24,8 +24,8 @@ from orchestrator.judge.speed import launch_metrics
 from orchestrator.judge.verdict import judge_launch
 from orchestrator.models.checkpoint import read_header, validate
 from orchestrator.models.dimensions import ParameterCounts
-from orchestrator.models.formats.artefact import read_artefact
 from orchestrator.models.formats.binary import UnreadableArtefact
+from orchestrator.models.formats.tensor_list import read_artefact
 from orchestrator.models.ready.entry import load_entry
 from orchestrator.plan import engine, engine_yaml, support
 from orchestrator.results import journal, merge

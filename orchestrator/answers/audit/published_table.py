@@ -199,11 +199,12 @@ def _weights(model: str, text: str) -> tuple[int | float, bool]:
     value = Decimal(match[1]).scaleb(SCALES[match[2]]) if match else Decimal(0)
     if value <= 0:
         raise _Unknown(f"parameters is {text!r}: give a number like 6738415616, 6.74e9 or 7B")
+    size_as_written = match[0].replace(" ", "") if match else ""
     for name, size, total, read in _shapes():
         close = abs(int(value) - total) <= TOLERANCE * total
-        if name.search(model.lower()) and (close or match[0].replace(" ", "") == size):
+        if name.search(model.lower()) and (close or size_as_written == size):
             return read, True
-    last_digit = value.as_tuple().exponent
+    last_digit = int(value.as_tuple().exponent)
     return float(value - (Decimal(5).scaleb(last_digit - 1) if last_digit > 0 else 0)), False
 
 

@@ -39,12 +39,14 @@ def check_names(engine: Engine, kind: str, cache: Path, environment: dict[str, s
     python = python_of(engine.software, kind)
     if python is None:
         return [Finding(f"{what}names exist", None, f"not checked: requirements/{kind}.txt names no Python at its top")]
-    findings, fetched, used = [], {}, []
+    findings: list[Finding] = []
+    fetched: dict[str, Sources] = {}
+    used: list[Pin] = []
     locked = pins(engine.software, kind)
     for root in roots:
         pin = pin_of(root, locked)
         found = sources(pin, python, kind, cache, environment or {}) if pin else "nothing that is pinned is named so"
-        if isinstance(found, Sources):
+        if pin is not None and isinstance(found, Sources):
             fetched[root] = found
             used.append(pin)
         else:
@@ -68,7 +70,7 @@ def _files(engine: Engine) -> dict[Path, ast.Module]:
             continue
         found[path] = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(found[path]):
-            if isinstance(node, ast.ImportFrom) and not node.level:
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 beside = root / f"{node.module.replace('.', '/')}.py"
                 waiting += [beside] if beside.is_file() else []
     return found
@@ -79,7 +81,7 @@ def _roots(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
 
 
@@ -120,10 +122,11 @@ class _Looking:
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     self._module(alias.name)
-            elif isinstance(node, ast.ImportFrom) and not node.level and node.module.partition(".")[0] in self.fetched:
-                self._module(node.module)
-                for alias in node.names:
-                    self._imported(node.module, alias)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                if node.module.partition(".")[0] in self.fetched:
+                    self._module(node.module)
+                    for alias in node.names:
+                        self._imported(node.module, alias)
             elif isinstance(node, ast.Attribute):
                 self._attribute(node)
             elif isinstance(node, ast.Call):
@@ -155,10 +158,9 @@ class _Looking:
     def _hides(self, module: str, seen: tuple[str, ...] = ()) -> bool:
         """Does a module take names from where none can be seen: by __getattr__, or `from x import *` of such an x?"""
         held = self.fetched.get(module.partition(".")[0])
-        path = held and held.folder / module.replace(".", "/")
-        file = path and next(
-            (p for p in (path / "__init__.py", path.with_name(f"{path.name}.py")) if p.is_file()), None
-        )
+        path = held.folder / module.replace(".", "/") if held else None
+        places = (path / "__init__.py", path.with_name(f"{path.name}.py")) if path else ()
+        file = next((place for place in places if place.is_file()), None)
         if file is None or module in seen:
             return file is None
         package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
@@ -182,7 +184,7 @@ class _Looking:
             return
         owners = []
         called = isinstance(node.value, ast.Call)
-        holder = node.value.func if called else node.value
+        holder = node.value.func if isinstance(node.value, ast.Call) else node.value
         if isinstance(holder, (ast.Name, ast.Attribute)):
             owners = self._script.infer(holder.end_lineno, _column(self._lines, holder, end=True) - 1)
             owners = [made for each in owners for made in each.execute()] if called else owners
@@ -237,7 +239,8 @@ class _Looking:
     def _of_new(self, owner: Any) -> set[str]:
         """The parameters of a class's own __new__, which jedi does not ask."""
         made = _class(owner)
-        news = [node for node in made.body if getattr(node, "name", "") == "__new__"] if made else []
+        functions = [node for node in made.body if isinstance(node, ast.FunctionDef)] if made else []
+        news = [function for function in functions if function.name == "__new__"]
         return {arg.arg for node in news for arg in [*node.args.args, *node.args.kwonlyargs]}
 
     def _known(self, function: ast.expr) -> bool:
@@ -265,9 +268,11 @@ class _Looking:
         ]  # fmt: skip
 
 
-def _column(lines: list[str], node: ast.AST, end: bool = False) -> int:
+def _column(lines: list[str], node: ast.expr | ast.alias, end: bool = False) -> int:
     """ast counts bytes, jedi characters."""
-    line, offset = (node.end_lineno, node.end_col_offset) if end else (node.lineno, node.col_offset)
+    line, offset = node.lineno, node.col_offset
+    if end and node.end_lineno is not None and node.end_col_offset is not None:
+        line, offset = node.end_lineno, node.end_col_offset
     return len(lines[line - 1].encode()[:offset].decode())
 
 

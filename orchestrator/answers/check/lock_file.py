@@ -9,10 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
 from orchestrator.answers.check.finding import Finding
-from orchestrator.answers.check.pinned import normalised, python_of
+from orchestrator.answers.check.pinned import python_of
 from orchestrator.plan.engine import Engine
 
 PLATFORMS = {"metal": "aarch64-apple-darwin"}
@@ -47,7 +48,7 @@ def check_lock(engine: Engine, kind: str, environment: dict[str, str] | None = N
         if resolved is not None or not left_out:
             break
         unseen.append(left_out.group(1))
-        remaining = [line for line in lines if not _names([line]) & {normalised(unseen[-1])}]
+        remaining = [line for line in lines if not _names([line]) & {canonicalize_name(unseen[-1])}]
         if remaining == lines:  # not a pin, but what a pin needs
             break
         lines = remaining
@@ -82,4 +83,4 @@ def _resolve(lines: list[str], python: str, kind: str, settings: dict[str, str])
 
 
 def _names(lines: list[str]) -> set[str]:
-    return {normalised(found.group()) for line in lines if (found := re.match(r"[A-Za-z][\w.-]*", line))}
+    return {canonicalize_name(found.group()) for line in lines if (found := re.match(r"[A-Za-z][\w.-]*", line))}

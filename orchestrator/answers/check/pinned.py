@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -12,12 +13,17 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.tags import mac_platforms
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
 from orchestrator.base.escape import first_line
 
 COMPILED = "compiled.json"  # beside the sources: the modules of the wheel that are machine code
 LARGEST = 20_000_000  # bytes of a source file; generated tables beyond it tell nothing of an API
 GLIBC = range(39, 4, -1)  # Ubuntu 24.04 has glibc 2.39; a wheel for an older one fits, too
-MACOS = range(15, 10, -1)
+MACOS = (15, 0)
 
 
 @dataclass(frozen=True)
@@ -42,33 +48,47 @@ class Sources:
 
 def pins(folder: Path, kind: str) -> dict[str, Pin]:
     """What requirements/<kind>.txt pins, and what build.sh installs beside it, by normalised name."""
-    found = {}
+    locked: dict[str, Pin] = {}
     for path in (folder / "build.sh", folder / "requirements" / f"{kind}.txt"):  # the lock has the last word
         if path.is_file():
             code = re.sub(r"(?m)(^|\s)#.*$", "", path.read_text(encoding="utf-8"))
-            for name, version in re.findall(r"([A-Za-z][\w.-]*)==([0-9][\w.+!]*)", code):
-                found[normalised(name)] = Pin(name, version)
-    return found
+            exact = [pin for word in code.split() if (pin := pin_in(word.strip("\"'"))) is not None]
+            locked.update({canonicalize_name(pin.name): pin for pin in exact})
+    return locked
+
+
+def pin_in(requirement: str) -> Pin | None:
+    """The package and the one version that a requirement allows; None where it allows several, or is none.
+
+    What a lock puts behind it, such as hashes, does not count.
+    """
+    try:
+        parsed = Requirement(requirement.partition(" --")[0].rstrip(" \\"))
+    except InvalidRequirement:
+        return None
+    exact = [each.version for each in parsed.specifier if each.operator in ("==", "===")]
+    return Pin(parsed.name, exact[0]) if exact and not exact[0].endswith(".*") else None
 
 
 def pin_of(module: str, locked: dict[str, Pin]) -> Pin | None:
     """The package that brings a top-level module: its name, or else the shortest that begins with it."""
-    name = normalised(module)
+    name = canonicalize_name(module)
     longer = sorted((each for each in locked if each.startswith(f"{name}-")), key=len)
     return locked.get(name) or (locked[longer[0]] if longer else None)
 
 
 def python_of(folder: Path, kind: str) -> str | None:
     """The Python that the head of requirements/<kind>.txt names, such as "3.12"."""
-    head = re.match(r"(#.*\n)*", (folder / "requirements" / f"{kind}.txt").read_text(encoding="utf-8")).group()
-    found = re.search(r"Python (3\.\d+)", head)
+    lines = (folder / "requirements" / f"{kind}.txt").read_text(encoding="utf-8").splitlines()
+    head = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    found = re.search(r"Python (3\.\d+)", "\n".join(head))
     return found.group(1) if found else None
 
 
 def sources(pin: Pin, python: str, kind: str, cache: Path, environment: dict[str, str]) -> Sources | str:
     """Fetch the wheel of `pin` once and keep its source text in `cache`; or one line why there is none."""
-    version = pin.version.partition("+")[0]  # torch 2.9.1+cu130 has the Python files of 2.9.1
-    kept = cache / f"{normalised(pin.name)}-{version}-{python}-{'macos' if kind == 'metal' else 'linux'}"
+    version = Version(pin.version).public  # torch 2.9.1+cu130 has the Python files of 2.9.1
+    kept = cache / f"{canonicalize_name(pin.name)}-{version}-{python}-{'macos' if kind == 'metal' else 'linux'}"
     if not kept.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as temporary:
@@ -96,7 +116,7 @@ def sources(pin: Pin, python: str, kind: str, cache: Path, environment: dict[str
 
 def _platforms(kind: str) -> list[str]:
     if kind == "metal":
-        tags = [f"macosx_{major}_0_arm64" for major in MACOS]
+        tags = list(mac_platforms(MACOS, "arm64"))
     else:
         tags = [f"manylinux_2_{minor}_x86_64" for minor in GLIBC] + ["manylinux2014_x86_64", "linux_x86_64"]
     return [word for tag in tags for word in ("--platform", tag)]
@@ -114,8 +134,3 @@ def _extract(wheel: Path, folder: Path) -> None:
                 compiled.append(found.group(1).replace("/", "."))
     folder.mkdir(exist_ok=True)
     (folder / COMPILED).write_text(json.dumps(sorted(compiled)), encoding="utf-8")
-
-
-def normalised(name: str) -> str:
-    """A package's name as registries compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()

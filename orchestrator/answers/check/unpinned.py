@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from orchestrator.answers.check.pinned import pin_in
 from orchestrator.base.errors import UserError
 from orchestrator.machine.doctor.diagnosis import Finding
 from orchestrator.plan import engine_yaml
 from orchestrator.plan.engine import Engine
 
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
-PINNED = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])? *={2,3} *[^*\s;#,]+(?=[\s;#]|$)")
 INSTALLS = re.compile(r"\b(?:pip|uv pip) +(?:install|download) +(.*)")
 TAKES_A_VALUE = ("-r", "-d", "-c", "-i", "-f", "--progress-bar", "--no-binary", "--only-binary", "--index-url",
                  "--extra-index-url", "--find-links", "--target")  # fmt: skip
@@ -61,7 +61,7 @@ def unpinned(known: Iterable[Engine]) -> Iterator[str]:
 
 def _of_lock(path: Path) -> Iterator[str]:
     for line in _lines(path):
-        if not line.startswith(("--hash", "--index", "--extra-index", "--find-links")) and not PINNED.match(line):
+        if not line.startswith(("--hash", "--index", "--extra-index", "--find-links")) and pin_in(line) is None:
             yield line
 
 
@@ -74,7 +74,7 @@ def _of_script(path: Path) -> Iterator[str]:
             word = quoted.strip("\"'")
             if word in TAKES_A_VALUE:
                 next(words, None)
-            elif re.match(r"[A-Za-z]", word) and "/" not in word and not PINNED.match(word):
+            elif re.match(r"[A-Za-z]", word) and "/" not in word and pin_in(word) is None:
                 yield word
 
 

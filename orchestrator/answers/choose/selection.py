@@ -12,9 +12,9 @@ from orchestrator.answers.compare.pairing import rows_of, side_by_side
 from orchestrator.base import stats
 from orchestrator.base.errors import UserError, unknown
 from orchestrator.base.escape import first_line
-from orchestrator.results.flags import notes
+from orchestrator.base.flags import Flag
 from orchestrator.results.metrics import METRICS, Bound, Metric, as_json, launches
-from orchestrator.results.row import Row, by_workload, row_identity, row_names, workload_title
+from orchestrator.results.row import Row, by_workload, notes, row_identity, row_names, workload_title
 
 OBJECTIVES = {  # what --objective may say, and the quantity it stands for
     "decode_tps": "decode_tps", "throughput": "e2e_tps", "memory": "memory", "energy": "energy", "quality": "kl",
@@ -149,7 +149,7 @@ def _answer(every: list[Row], objective: Metric, constraints: list[Constraint], 
              "reason": first_line(row["reason"])}
             for row in rows if row["outcome"] != "ok"
         ],
-        "not_a_measurement": any("not_a_measurement" in row["flags"] for row in ok),
+        "not_a_measurement": any(Flag.NOT_A_MEASUREMENT in row["flags"] for row in ok),
     }  # fmt: skip
 
 

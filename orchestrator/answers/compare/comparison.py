@@ -17,6 +17,8 @@ from orchestrator.answers.compare.pairing import Pair, Selector, pairs, rows_of,
 from orchestrator.base import stats
 from orchestrator.base.errors import UserError
 from orchestrator.base.escape import first_line
+from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Outcome
 from orchestrator.results.metrics import METRICS, Metric, as_json, launches
 from orchestrator.results.row import Row, row_identity, row_names, workload_title
 
@@ -24,11 +26,6 @@ COMPARABLE = ("decode_tps", "prefill_tps", "e2e_tps", "ttft", "itl", "memory", "
 NOT_COMPARABLE, CANNOT_TELL = "not comparable", "cannot tell"
 UNANCHORED = "launches of two runs, without an anchor"
 NO_ANCHOR, TOO_WIDE = "no anchor", "the interval is too wide"
-# A row that was ok and now ends in one of these is lost: the engine's own doing. Other words say something of the run.
-LOST = (
-    "build_failed", "convert_failed", "load_failed", "engine_error", "oom_gpu", "oom_host", "oom_suspected",
-    "timeout_wall", "timeout_hung", "invalid_output", "no_result",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ def compare(directories: list[Path], question: Question, barred: set[str] = froz
         "counts": dict(Counter(row["verdict"] for row in rows if row["method"] != "is the anchor")),
         "regressions": [row["name"] for row in rows if row["regression"]],
         "possible_regressions": [row["name"] for row in rows if row["possible_regression"]],
-        "not_a_measurement": any("not_a_measurement" in row["flags"] for row in [*before, *after]),
+        "not_a_measurement": any(Flag.NOT_A_MEASUREMENT in row["flags"] for row in [*before, *after]),
     }
 
 
@@ -158,7 +155,7 @@ def _judge(pair: Pair, quantity: Metric, anchors: Anchors | None, question: Ques
         "why": None,
         "differing": pair.differences(),
         "same_software": bool(pair.before and pair.after and pair.same_software),
-        "lost": bool(pair.before and pair.after) and pair.before["outcome"] == "ok" and pair.after["outcome"] in LOST,
+        "lost": _is_lost(pair),
         "regression": False,
         "possible_regression": False,
     }
@@ -174,6 +171,13 @@ def _judge(pair: Pair, quantity: Metric, anchors: Anchors | None, question: Ques
     if question.threshold is not None and row["method"] != "is the anchor":
         _set_regression(row, quantity, question.threshold)
     return row
+
+
+def _is_lost(pair: Pair) -> bool:
+    """Whether a row that was ok is so no more, by the engine's own doing."""
+    if pair.before is None or pair.after is None or pair.before["outcome"] != Outcome.OK:
+        return False
+    return Outcome(pair.after["outcome"]).is_loss
 
 
 def _statistics(pair: Pair, quantity: Metric, anchors: Anchors | None, question: Question) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import pandas as pd
 from orchestrator.answers.compare.comparison import CANNOT_TELL, NO_ANCHOR, TOO_WIDE, UNANCHORED
 from orchestrator.base import escape, stats
 from orchestrator.base.escape import one_line
+from orchestrator.base.flags import Flag, known_flags
 from orchestrator.base.terminal import WIDTH, grid
 from orchestrator.report.tables.markdown_table import pipe_table
-from orchestrator.results.flags import NOTES
 from orchestrator.results.metrics import METRICS, Metric
 
 QUICK = "warning: a quick profile is not a measurement: compare runs of --profile standard or publish"
@@ -164,13 +164,13 @@ def _remarks(found: dict[str, Any], quantity: Metric) -> list[str]:
 
 def _flags(rows: list[dict[str, Any]]) -> list[str]:
     """What was noted while a row was measured, once for all rows of which it was."""
-    noted: dict[str, list[str]] = {}
+    noted: dict[Flag, list[str]] = {}
     for row in rows:
         for side in ("before", "after"):
-            for flag in (row[side] or {}).get("flags", []):
-                if flag in NOTES and flag != "not_a_measurement":
+            for flag in known_flags((row[side] or {}).get("flags", [])):
+                if flag is not Flag.NOT_A_MEASUREMENT:
                     noted.setdefault(flag, []).append(f"{row['name']} {side}")
-    return [f"note: {NOTES[flag]} ({_some(names)})" for flag, names in sorted(noted.items())]
+    return [f"note: {flag.note} ({_some(names)})" for flag, names in sorted(noted.items())]
 
 
 def _about_failing(found: dict[str, Any]) -> list[str]:

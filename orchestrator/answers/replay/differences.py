@@ -9,11 +9,11 @@ from typing import Any
 from orchestrator.answers.replay import recorded_row
 from orchestrator.answers.replay.recorded_row import RecordedRow
 from orchestrator.base import stats
+from orchestrator.base.flags import known_flags
 from orchestrator.machine.detect import Device
 from orchestrator.models.model import Model
 from orchestrator.plan.cells import Cell
 from orchestrator.report import formatting
-from orchestrator.results import flags
 from orchestrator.results.row import workload_title
 from orchestrator.run.convert import identity
 from orchestrator.run.job import make_job, with_gates
@@ -195,7 +195,8 @@ def conclusion(
     failure: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Both figures and the verdict, JSON-serialisable. `again` is None where nothing was measured."""
-    ratio, tokens = None, (None, "not compared: nothing was measured")
+    ratio = None
+    tokens: tuple[bool | None, str] = (None, "not compared: nothing was measured")
     if again is not None:
         ratio = stats.unpaired(again.row[METRIC]["values"], there.row[METRIC]["values"])
         tokens = compare_tokens(there.launches, again.launches)
@@ -233,7 +234,7 @@ def render(found: dict[str, Any], there: RecordedRow) -> str:
             f"  {name:<9} {speed} decode tok/s, TTFT {formatting.milliseconds(side['ttft_s'])} ms, "
             f"{side['launches']} launches, {side['time']}"
         )
-        lines += [f"            {flags.NOTES[flag]}" for flag in side["flags"] if flag in flags.NOTES]
+        lines += [f"            {flag.note}" for flag in known_flags(side["flags"])]
     ratio = found["ratio"]
     if ratio:
         interval = "no interval"

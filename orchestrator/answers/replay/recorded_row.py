@@ -71,7 +71,9 @@ def read(directory: Path, records: list[dict[str, Any]], row: dict[str, Any]) ->
     if row["outcome"] != "ok" or not row["decode_tps"]:
         why = f"{row['outcome']}: {row['reason']}".splitlines()[0] if row["outcome"] != "ok" else "no decode speed"
         raise UserError(f"{label} in {directory} has no figure to reproduce ({why}): measure it with `run` first")
-    run = model = planned = None
+    run: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    planned: dict[str, Any] = {}
     for record in records:
         if record["kind"] == "run":
             current = record
@@ -79,6 +81,8 @@ def read(directory: Path, records: list[dict[str, Any]], row: dict[str, Any]) ->
             known = record
         if record["kind"] == "cell" and record["label"] == label:  # a resumed run says it again
             run, model, planned = current, known, record
+    if not planned:
+        raise UserError(f"{directory / journal.NAME} does not hold the plan of {label}: it is damaged")
     latest = {
         record["block"]: directory / record["directory"]
         for record in records

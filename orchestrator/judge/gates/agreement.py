@@ -1,4 +1,10 @@
-"""Gate `agreement`: an unquantised variant computes what the float32 reference computes; fast but wrong is none."""
+"""Gate `agreement`: an unquantised variant computes what the float32 reference computes; fast but wrong does not count.
+
+    fails if  log p(best token) - log p(own token) > gap   where a greedy sequence first leaves the reference's
+    or        mean KL(reference || engine) > kl            over the teacher-forced positions, in nats
+
+p is the reference's float32 distribution. The bounds are TOLERANCES[precision]; quantised variants are not checked.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +15,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Tolerance:
-    """kl: mean KL divergence from the reference in nats; gap: how far below the reference's best token, in nats of the
-    reference's log-probability, a greedy token may lie where the two first differ."""
+    """What an unquantised precision may differ by, in nats.
+
+    kl:   mean KL divergence from the reference
+    gap:  how far below the reference's best token, in its log-probability, a greedy token may lie where the two differ
+    """
 
     kl: float
     gap: float
@@ -32,10 +41,13 @@ def agreement(
     gap: Callable[[int, int, int], float],
     quality: dict[str, Any] | None,
 ) -> str:
-    """Compares greedy tokens [sequences][steps] and, where it is given, `quality` (see quality.compare).
+    """The gate, for the reference's greedy tokens `expected` and the engine's `generated`, both [sequences][steps].
 
-    `gap(sequence, step, token)` is how far `token` lies below the reference's best one there, in nats. Only the first
-    difference of a sequence is judged: what follows it continues another text.
+    gap:      gap(sequence, step, token) is how far `token` lies below the reference's best one there, in nats
+    quality:  of quality.compare, or None where the launch was not scored
+
+    Only the first difference of a sequence is judged: what follows it continues another text. Raises ValueError where
+    the two do not have the same number of sequences and steps.
     """
     tolerance = TOLERANCES.get(precision)
     if tolerance is None:

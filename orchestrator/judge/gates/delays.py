@@ -1,4 +1,11 @@
-"""Gate `self_calibration`: known delays read back true, and an engine's own benchmark gives the same figure."""
+"""Gate `self_calibration`: known delays are read back true, and an engine's own benchmark gives the same figure.
+
+    fails if  |measured / known - 1| > WITHIN                            for a delay of the dummy's
+    or        the interval of (our decode speed / own benchmark's) lies outside 1 +- tolerance
+
+tolerance: OWN_LARGE for artefacts of LARGE bytes and more, else OWN_SMALL. The interval is the order-statistic interval
+of the median over launches (stats.order_statistic_interval), so a difference has to be shown, not only seen.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +20,10 @@ SHORT_STEP_S = 0.005  # below, fixed costs of either loop (tens of microseconds)
 
 
 def calibration(known: dict[str, float], measured: dict[str, float]) -> str:
-    """`known` and `measured` delays in seconds, by name ("first token", "step"): each within 1 %."""
+    """The gate for `known` and `measured` delays in seconds, by name ("first token", "step"): within 1 % of each other.
+
+    Raises KeyError where a known delay was not measured.
+    """
     for name, true in known.items():
         if abs(measured[name] / true - 1) > WITHIN:
             return f"fail: a {name} of {1000 * true:g} ms was read back as {1000 * measured[name]:.4g} ms"
@@ -21,7 +31,10 @@ def calibration(known: dict[str, float], measured: dict[str, float]) -> str:
 
 
 def own_benchmark(ratios: list[float], artefact_bytes: int, step_s: float) -> str:
-    """Our decode speed over the engine's own benchmark's, launch by launch. Fails only where the difference is shown.
+    """The gate for `ratios`: our decode speed over the engine's own benchmark's, one a launch.
+
+    artefact_bytes:  of the weights that were loaded, which decides the tolerance
+    step_s:          median decode step in seconds; below SHORT_STEP_S nothing is judged
 
     "pass" if the median lies within tolerance, "fail" if the whole interval lies outside of it.
     """

@@ -1,4 +1,10 @@
-"""Gate `physics`: no step reads its weights faster than this device's memory gives them."""
+"""Gate `physics`: no step reads its weights faster than this device's memory gives them.
+
+    fails if  (step_bytes - cache_bytes) * steps_per_s > bandwidth * (1 + error)
+
+bandwidth is the better of the two probes around the launch, error how far they are apart (at least LEAST_ERROR). It is
+the memory roof of the roofline model (Williams, Waterman, Patterson 2009), less what a cache can hold between steps.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +40,7 @@ class Traffic:
 
     @property
     def mbu(self) -> float | None:
-        """Share of the bandwidth (1 = all of it) that the necessary reads take.
+        """Memory bandwidth utilisation, step_bytes * steps_per_s / bandwidth: 1 is all of it.
 
         None without a bandwidth, and where the last-level cache may hold half of what a step reads: the bundled model
         in float32 (37 MB, with 32 MB of cache) would read 124 % of the memory's bandwidth.
@@ -50,7 +56,7 @@ class Traffic:
 
 
 def physics(traffic: Traffic | None) -> str:
-    """What a step must read from memory comes at most at the measured bandwidth, plus its error.
+    """The gate: what a step must read from memory comes at most at the measured bandwidth, plus its error.
 
     Of two equal steps the second can find at most a cacheful of the first one's data: that much is not counted.
     """

@@ -1,4 +1,16 @@
-"""Gate `precision`: the dtype and bytes that the engine really loaded are those of its label."""
+"""Gate `precision`: the dtype and bytes that the engine really loaded are those of its label.
+
+    fails if  the dtype or scheme is another one
+    or        weight_bytes < (1 - ROUNDING) * low  or  weight_bytes > (1 + ROUNDING) * high
+
+    float column b bytes wide:  low  = b * parameters
+                                high = low + b * embedding (if tied) + 4 * vectors
+    quantised column:           low  = smallest * parameters
+                                high = largest * linear + 4 * (embedding (twice if tied) + head + vectors)
+
+`smallest` and `largest` are bytes a weight (QUANTISED); parameters, embedding, head, linear and vectors are numbers of
+weights of the model (models.dimensions.ParameterCounts).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +29,9 @@ ROUNDING = 0.02  # padding and alignment of the engines' own formats
 
 
 def precision_proof(precision: str, loaded: dict[str, Any], weights: ParameterCounts) -> str:
-    """Do dtype and bytes that the engine really loaded fit the label?
+    """The gate for the column `precision`, what the engine says it `loaded` and the model's `weights`.
+
+    `loaded` has "weight_bytes", "quantization" and "dtype", as common's Loaded describes them.
 
     A float column must hold that dtype, unquantised, at its bytes per parameter. A quantised one must name its scheme
     (with fp8, float8, e4m3 or e5m2 in it for float8, and for no other column), and its bytes must lie between
@@ -30,9 +44,9 @@ def precision_proof(precision: str, loaded: dict[str, Any], weights: ParameterCo
             return f"fail: labelled {precision}, but the engine loaded {quantization} weights"
         if dtype != precision:
             return f"fail: labelled {precision}, but the engine loaded {dtype} weights"
-        low = BYTES[precision] * weights.parameters
+        low: float = BYTES[precision] * weights.parameters
         # A tied embedding may be held twice, and norms are often kept in float32.
-        high = low + BYTES[precision] * (weights.embedding if not weights.head else 0) + 4 * weights.vectors
+        high: float = low + BYTES[precision] * (weights.embedding if not weights.head else 0) + 4 * weights.vectors
     else:
         if quantization is None:
             return f"fail: labelled {precision}, but the engine loaded unquantised {dtype} weights"

@@ -1,4 +1,9 @@
-"""Gate `cold_prefix`: a prompt that was just seen is not faster to first token than a new one."""
+"""Gate `cold_prefix`: a prompt that was just seen is not faster to first token than a new one.
+
+    fails if  max over pairs of (time of the repeat / time of the fresh prompt) < FASTER
+
+Without a prefix cache a repeat is below FASTER only by noise, hardly in every pair at once.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ MIN_PAIRS = 3
 
 
 def cold_prefix(samples: list[dict[str, Any]]) -> str:
-    """Compares the pairs (fresh, repeat) of one-token runs that follow the measured iterations.
+    """The gate over the pairs (fresh, repeat) of one-token runs that follow the measured iterations in `samples`.
 
     Fails only if every single repeat was faster than FASTER times its fresh run. A cache that saves less than a fifth
     of the prefill is not seen, and could not have raised a figure by more.

@@ -1,4 +1,11 @@
-"""Gate `tokens`: exactly what was asked for came out, at times that can be."""
+"""Gate `tokens`: exactly what was asked for came out, at times that can be.
+
+    fails if  steps != new_tokens (1 where a prefix cache is looked for)
+    or        ids of a step != batch
+    or        steps_ns[k + 1] < steps_ns[k], or steps_ns[0] < 0
+
+in any sample of any phase; the first one at fault is named.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +16,7 @@ ONE_TOKEN = ("fresh", "repeat")  # the phases that look for a prefix cache
 
 
 def token_audit(samples: list[dict[str, Any]], batch: int, new_tokens: int) -> str:
-    """Exactly `new_tokens` steps of `batch` ids, with times that never run backwards, in every sample."""
+    """The gate over all `samples`: `new_tokens` steps of `batch` ids each, with times that never run backwards."""
     for line, sample in enumerate(samples, 1):
         where, wanted = f"samples.jsonl line {line}", 1 if sample["phase"] in ONE_TOKEN else new_tokens
         if len(sample["ids"]) != wanted or len(sample["steps_ns"]) != wanted:

@@ -33,11 +33,11 @@ def check_nvidia(machine: Machine, found: Detection) -> Finding:
         return Finding("nvidia-driver", "ok", what)
     install = "install the NVIDIA driver (Ubuntu: sudo ubuntu-drivers install), then check with nvidia-smi"
     if found.broken:
-        return Finding("nvidia-driver", "fail", found.reason, f"check with nvidia-smi; reboot, or {install}")
+        return Finding("nvidia-driver", "fail", found.why, f"check with nvidia-smi; reboot, or {install}")
     if cards := _display_adapters(machine.host, "0x10de"):
         what = f"an NVIDIA GPU is in this machine ({', '.join(cards)}), but {found.reason}"
         return Finding("nvidia-driver", "fail", what, install)
-    return Finding("nvidia-driver", "absent", found.reason, f"if there is an NVIDIA GPU: {install}")
+    return Finding("nvidia-driver", "absent", found.why, f"if there is an NVIDIA GPU: {install}")
 
 
 def check_toolkit(machine: Machine, info: dict | None, found: Detection) -> list[Finding]:
@@ -79,10 +79,10 @@ def check_amd(machine: Machine, found: Detection) -> Finding:
         return Finding("amd-gpu", "ok", names)
     install = "install the amdgpu driver with ROCm support (rocm.docs.amd.com), then check with ls -l /dev/kfd"
     if found.broken:
-        return Finding("amd-gpu", "warn", found.reason, install)
+        return Finding("amd-gpu", "warn", found.why, install)
     cards = _display_adapters(machine.host, "0x1002")
     # Many desktop processors carry a small AMD GPU that nobody means to compute on: no failure
-    what = f"an AMD GPU is in this machine ({', '.join(cards)}), but {found.reason}" if cards else found.reason
+    what = f"an AMD GPU is in this machine ({', '.join(cards)}), but {found.reason}" if cards else found.why
     return Finding("amd-gpu", "absent", what, install if cards else f"if there is an AMD GPU: {install}")
 
 
@@ -90,4 +90,4 @@ def check_metal(found: Detection) -> Finding:
     """Apple's GPU."""
     if found.devices:
         return Finding("metal", "ok", f"{found.devices[0].name}, reached with --isolation venv (no container can)")
-    return Finding("metal", "absent", found.reason, "on a Mac with Apple silicon, use an arm64 Python")
+    return Finding("metal", "absent", found.why, "on a Mac with Apple silicon, use an arm64 Python")

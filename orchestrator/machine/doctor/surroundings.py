@@ -52,7 +52,7 @@ def foreign_load(seconds: float = 1.0) -> tuple[float, list[str]]:
     after = processes()
     # By number alone: a kernel worker changes its name with every piece of work
     used = {pid: spent - before.get(pid, ("", 0.0))[1] for pid, (_, spent) in after.items()}
-    top = [pid for pid in sorted(used, key=used.get, reverse=True)[:3] if used[pid] / span > NOISY_CORES]
+    top = [pid for pid in sorted(used, key=lambda pid: used[pid], reverse=True)[:3] if used[pid] / span > NOISY_CORES]
     return max(0.0, foreign / span), [f"{after[pid][0]} (pid {pid})" for pid in top]
 
 

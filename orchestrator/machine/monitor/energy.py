@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import pairwise
 
+from orchestrator.base.flags import Flag
+
 # nvmlClocksEventReason…, nvml.h; the AMD probe translates into the same bits
 POWER_CAP = 0x04  # SwPowerCap
 HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x08, 0x20, 0x40, 0x80
@@ -37,7 +39,7 @@ def per_token(record: dict, spans: list[tuple[int, int, int]]) -> dict:
     seconds = sum(end - start for start, end, _ in spans) / 1e9
     net = None if idle is None else (joules - idle * seconds) / tokens
     ticks = sum(any(start <= t <= end for start, end, _ in spans) for t, _ in points)
-    shared = "device_shared" in record["flags"] or (source or "").startswith("RAPL")
+    shared = Flag.DEVICE_SHARED in record["flags"] or (source or "").startswith("RAPL")
     validity = "coarse" if ticks < UPDATES else "shared" if shared else "ok"
     return _result(joules / tokens, net, idle, source, validity)
 
@@ -57,9 +59,9 @@ def flags(record: dict) -> list[str]:
     counts = [(t, n) for t, n in throttles if n is not None]
     before = [n for t, n in counts if t <= launch] or [n for _, n in counts[:1]]
     if bits & SLOWED or (counts and counts[-1][1] > before[-1]):
-        found.add("throttled")
+        found.add(Flag.THROTTLED)
     if bits & POWER_CAP:
-        found.add("power_capped")
+        found.add(Flag.POWER_CAPPED)
     return sorted(found)
 
 

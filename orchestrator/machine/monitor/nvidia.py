@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from orchestrator.base.flags import Flag
 from orchestrator.machine.host import MIB
 from orchestrator.machine.monitor.probes import GpuProbe, Unavailable, combine
 
@@ -50,7 +51,7 @@ class NvidiaProbe(GpuProbe):
                     whole = nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(part)
                 self._gpus.append(Gpu(part, whole, instance))
         except nvml.NVMLError as error:
-            flag = "gpu_lost" if self.lost(error, worked=False) else None
+            flag = Flag.GPU_LOST if self.lost(error, worked=False) else None
             raise Unavailable(f"NVML: {error}", flag) from error
         if any(gpu.is_instance for gpu in self._gpus):
             self.unavailable |= {topic: _INSTANCE.format(topic) for topic in ("energy", "power", "utilization")}

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import reduce
 from operator import or_
+from typing import Any
+
+from orchestrator.base.flags import Flag
 
 _TOGETHER: dict[str, Callable[[list], float]] = {
     **dict.fromkeys(("energy_j", "power_w", "device_used_mib", "power_limit_w"), sum),
@@ -18,7 +21,7 @@ _TOGETHER: dict[str, Callable[[list], float]] = {
 class Unavailable(Exception):
     """A probe cannot go on. The message is the reason; `flag` goes into the record's flags."""
 
-    def __init__(self, reason: str, flag: str | None = None):
+    def __init__(self, reason: str, flag: Flag | None = None):
         super().__init__(reason)
         self.flag = flag
 
@@ -30,7 +33,7 @@ class Probe:
     maker: str | None = None  # who measures energy and device memory, as the record names it
 
     def __init__(self) -> None:
-        self.library = None  # the driver's Python module
+        self.library: Any = None  # the driver's Python module
         self.unavailable: dict[str, str] = {}  # topic → why
         self.users: dict[int, tuple[int, int]] = {}  # PID on the device → (first, last) sight, ns
         self._working: dict[tuple[str, int], str] = {}  # (topic, GPU) → the function that answered
@@ -65,7 +68,7 @@ class Probe:
             except Exception as error:  # each library has errors of its own, and old releases lack functions
                 reason = f"{self.maker}: {error}"
                 if self.lost(error, worked is not None):
-                    raise Unavailable(reason, flag="gpu_lost") from error
+                    raise Unavailable(reason, flag=Flag.GPU_LOST) from error
             else:
                 self._working[topic, gpu] = name
                 return value
@@ -78,8 +81,9 @@ class Probe:
         for pid, _ in listed:
             self.users[pid] = (self.users.get(pid, (now_ns,))[0], now_ns)
         own = [mib for pid, mib in listed if pids and pid in pids]
+        told = [mib for mib in own if mib is not None]
         # None of ours listed is no zero: it has not begun, or the driver counts PIDs in another namespace
-        return None if not own or None in own else sum(own)
+        return sum(told) if own and len(told) == len(own) else None
 
 
 def combine(gpus: list[dict]) -> dict:

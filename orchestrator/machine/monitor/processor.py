@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from orchestrator.machine.host import Host
 from orchestrator.machine.monitor.probes import Probe
@@ -33,7 +34,7 @@ class CpuProbe(Probe):
         clocks = host.glob(f"{CPU}/cpu[0-9]*/cpufreq/scaling_cur_freq")
         spread = clocks[:: max(1, -(-len(clocks) // CLOCKS))]
         self._open("cpu_mhz", spread, "no cpufreq here (usual in virtual machines)")
-        packages = {}
+        packages: dict[str | Path, Path] = {}
         for path in host.glob(f"{CPU}/cpu[0-9]*/thermal_throttle/package_throttle_count"):
             packages.setdefault(host.read(path.parent.parent / "topology/physical_package_id") or path, path)
         self._open("cpu_throttles", list(packages.values()), "the kernel counts no thermal slowdowns here")

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from orchestrator.base.flags import Flag
 from orchestrator.machine.detect import Device
 from orchestrator.machine.monitor.amd import AmdProbe
 from orchestrator.machine.monitor.energy import flags, integrate
@@ -63,7 +64,7 @@ class Monitor:
         self._series: dict[str, list] = {}
         self._static = dict.fromkeys(STATIC)
         self._unavailable: dict[str, str] = {}
-        self._flags: set[str] = set()
+        self._flags: set[Flag] = set()
         self._cpu_s = 0.0
         self._ready, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
@@ -118,7 +119,7 @@ class Monitor:
         if self._thread.is_alive():
             self._thread.join(self.PATIENCE_S)
         if self._thread.is_alive():
-            self._flags.add("monitor_hung")
+            self._flags.add(Flag.MONITOR_HUNG)
             self._unavailable["monitor"] = "a driver does not answer: the samples end where it fell silent"
         elif self._thread.ident is None:  # sampled by hand
             self._close()
@@ -147,7 +148,7 @@ class Monitor:
                 break
         self.sample()  # what was measured last lies between two samples
         if self._t_ns[-1] - self._t_ns[0] > 2e9 * self._interval_s * len(self._t_ns):
-            self._flags.add("monitor_slowed")
+            self._flags.add(Flag.MONITOR_SLOWED)
         self._close()
         self._cpu_s = time.thread_time()
 
@@ -200,7 +201,7 @@ class Monitor:
             self._unavailable["energy"] = why or f"nothing here reads the energy of a {self._device.kind} device"
         launch = self._marks.get("launch", t_ns[0] if t_ns else 0)
         if self._shared(launch):
-            self._flags.add("device_shared")
+            self._flags.add(Flag.DEVICE_SHARED)
         record = {
             "interval_s": self._interval_s,
             "marks": dict(self._marks),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.base.errors import CellError, UserError
-from orchestrator.base.files import only_one, publish, write_json
+from orchestrator.base.files import only_one, open_to_all, write_json
 from orchestrator.models import checkpoint, manifest
 from orchestrator.models.formats import gguf
 from orchestrator.models.formats.binary import UnreadableArtefact
@@ -92,7 +92,8 @@ def _accept(fetched: Path, final: Path, repo: str, file: str | None, say: Callab
         raise UserError(f"{repo}: {str(error).replace(f'{fetched}/', '')}") from None
     names = [file] if file else checkpoint.identity_files(fetched)
     manifest.write(fetched, manifest.compute(fetched, names, say))
-    publish(fetched, final)
+    open_to_all(fetched)
+    fetched.rename(final)
 
 
 def _fetch_step(request: dict, say: Callable[[str], None]) -> dict:

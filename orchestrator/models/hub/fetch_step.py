@@ -75,6 +75,7 @@ def run(request: dict) -> str:
     need_disk(folder, total - _bytes_in(folder), repo)
     print(f"fetching {repo}@{info.sha[:12]} from {host()}: {len(files)} files, {total / GIB:.1f} GiB", flush=True)
     threading.Thread(target=_report, args=(repo, folder, total), daemon=True).start()
+    # Not snapshot_download: where the hub lists no files it returns a folder that exists as if it were complete.
     for file in sorted(files, key=lambda file: (file.rfilename != "config.json", file.rfilename)):
         patiently(lambda name=file.rfilename: hf_hub_download(repo, name, revision=info.sha, local_dir=folder))
         check(folder / file.rfilename, file, repo)

@@ -1,15 +1,21 @@
 """What went wrong between this machine and the hub: worth another try or not, and in one line what to do."""
 
 import os
-import random
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from huggingface_hub import constants
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random,
+)
 
 RETRIES = 3
 NETWORK_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}  # by huggingface_hub's version
@@ -24,21 +30,39 @@ class Failed(Exception):
         self.unreachable = unreachable
 
 
+class _Passing(Failed):
+    """May be over after a while."""
+
+
 def with_retries(call: Callable[[], Any], what: str, backoff_s: float) -> Any:
-    """`call()`, again up to RETRIES times after 429, 5xx and connection errors. Raises Failed."""
-    for attempt in range(RETRIES + 1):
-        try:
-            return call()
-        except Exception as error:
-            status, unreachable = diagnose(error)
-            line = explain(error, status, unreachable, what)
-            passing = unreachable or CUT in str(error) or status == 429 or (status or 0) >= 500
-            if not passing or attempt == RETRIES or constants.HF_HUB_OFFLINE:
-                raise Failed(line, unreachable) from None
-            # Jitter, so that many clients that were refused together do not come back together.
-            wait = backoff_s * 2**attempt * random.uniform(0.5, 1.5)
-            print(f"{line}; trying again in {wait:.0f} s ({attempt + 1} of {RETRIES})", flush=True)
-            time.sleep(wait)
+    """`call()`, again up to RETRIES times after 429, 5xx and connection errors. Raises Failed.
+
+    With jitter, so that many clients that were refused together do not come back together.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception_type(_Passing),
+        stop=stop_after_attempt(RETRIES + 1),
+        wait=wait_exponential(multiplier=backoff_s) + wait_random(0, backoff_s),
+        before_sleep=_announce,
+        reraise=True,
+    )
+    return retrying(_explained, call, what)
+
+
+def _explained(call: Callable[[], Any], what: str) -> Any:
+    """`call()`; whatever it raises becomes Failed, in one line."""
+    try:
+        return call()
+    except Exception as error:
+        status, unreachable = diagnose(error)
+        passing = unreachable or CUT in str(error) or status == 429 or (status or 0) >= 500
+        kind = _Passing if passing and not constants.HF_HUB_OFFLINE else Failed
+        raise kind(explain(error, status, unreachable, what), unreachable) from None
+
+
+def _announce(state: RetryCallState) -> None:
+    wait, attempt = state.next_action.sleep, state.attempt_number
+    print(f"{state.outcome.exception()}; trying again in {wait:.0f} s ({attempt} of {RETRIES})", flush=True)
 
 
 def diagnose(error: BaseException) -> tuple[int | None, bool]:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base.cache import Cache
 from orchestrator.base.errors import CellError, UserError
-from orchestrator.base.files import need_disk, only_one, scratch
+from orchestrator.base.files import need_disk
 from orchestrator.models import checkpoint, local, manifest
 from orchestrator.models.formats.binary import UnreadableArtefact
 from orchestrator.models.hub import fetch
@@ -102,22 +103,22 @@ def _lay_out(scheme: str, folder: Path, files: dict[str, str], names: dict[str, 
     """A directory of just these files, under the names that engines expect, called by their digest: launches are keyed
     by it. They are links where the file system and the files' permissions let another user read them, else copies.
     """
-    place = cache / "ready" / f"{scheme}-{manifest.digest(files)[:16]}"
-    final = place / "artefact"
-    with only_one(place.with_name(f".{place.name}.lock"), f"laying out {place.name}", say):
-        if not final.is_dir():
-            with scratch(place) as work:
-                made = work / "artefact"
-                made.mkdir()
-                for name, shown in names.items():
-                    _link(folder / name, made / shown, say)
-                manifest.write(made, {names[name]: digest for name, digest in files.items()})
-                (made / manifest.NAME).chmod(0o644)
-                made.chmod(0o755)
-                place.mkdir(exist_ok=True)
-                made.rename(final)
-        local.verified(final, f"delete {place}, and it is laid out anew", cache, say)
-    return final
+
+    def make(work: Path) -> Path:
+        artefact = work / "out" / "artefact"
+        artefact.mkdir()
+        for name, shown in names.items():
+            _link(folder / name, artefact / shown, say)
+        manifest.write(artefact, {names[name]: digest for name, digest in files.items()})
+        (artefact / manifest.NAME).chmod(0o644)
+        for made in (artefact, work / "out"):
+            made.chmod(0o755)
+        return work / "out"
+
+    key = f"{scheme}-{manifest.digest(files)[:16]}"
+    place = Cache(cache / "ready", say).get(key, f"laying out {key}", make)
+    local.verified(place / "artefact", f"delete {place}, and it is laid out anew", cache, say)
+    return place / "artefact"
 
 
 def _link(source: Path, target: Path, say: Say) -> None:

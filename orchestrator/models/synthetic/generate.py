@@ -4,10 +4,11 @@ Speed and memory depend on the shape, not on what was learnt, so a benchmark nee
 Quality does depend on it: such a model is stamped "synthetic weights" wherever it is shown. It has no tokenizer.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.base.files import GIB, need_disk, only_one, publish
+from orchestrator.base.cache import Cache, json_hash
+from orchestrator.base.files import GIB, need_disk, open_to_all
 from orchestrator.base.progress import ByteProgress
 from orchestrator.models import checkpoint, manifest
 from orchestrator.models.synthetic import random_weights, shapes
@@ -36,21 +38,14 @@ def ensure(shape: str, cache: Path, say: Callable[[str], None], seed: int = 0) -
     Two processes that ask at once make it once. Raises UserError if the disk has not enough room.
     """
     config = shapes.config(shape)
-    folder = cache / "models" / "synthetic" / f"{shape}-{_key(config, seed)}"
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with only_one(folder.with_name(f".{folder.name}.lock"), f"generating {shape}", say):
-        if not folder.is_dir():
-            unfinished = folder.with_name(f".{folder.name}.unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed; the lock says it is gone
-            unfinished.mkdir()
-            try:
-                generate(config, unfinished, say, seed, what=shape)
-                publish(unfinished, folder)
-            finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
-    return folder
+
+    def make(work: Path) -> Path:
+        generate(config, work / "out", say, seed, what=shape)
+        open_to_all(work / "out")
+        return work / "out"
+
+    key = json_hash([config, seed, VERSION, SHARD_BYTES], 12)
+    return Cache(cache / "models" / "synthetic", say).get(f"{shape}-{key}", f"generating {shape}", make)
 
 
 def generate(
@@ -95,11 +90,6 @@ def generate(
         (folder / name).write_bytes(data)
         files[name] = hashlib.sha256(data).hexdigest()
     manifest.write(folder, files)
-
-
-def _key(config: dict, seed: int) -> str:
-    text = json.dumps([config, seed, VERSION, SHARD_BYTES], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _split(tensors: dict[str, tuple[int, ...]], width: int, shard_bytes: int) -> list[list[str]]:

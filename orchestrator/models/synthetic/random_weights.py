@@ -5,24 +5,19 @@ its raw bits may not. So every weight is one 16-bit piece of raw Philox output, 
 of the normal distribution. This is also several times faster than drawing normals.
 """
 
+from __future__ import annotations
+
 import hashlib
 from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
+from ml_dtypes import bfloat16
 
 STD = 0.02  # the initializer_range of the published configs
 LEVELS = 2**16
 PER_COUNTER = 16  # one step of Philox's counter gives four 64-bit words: sixteen weights
 FORMATS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}  # as config.json and as safetensors name them
-
-
-def to_bfloat16(values: np.ndarray) -> np.ndarray:
-    """float32 array → its bfloat16 bits as uint16, same shape, rounded to nearest, ties to even; a NaN stays a NaN."""
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    rounded = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
-    quiet_nan = (bits >> np.uint32(16)).astype(np.uint16) | np.uint16(0x40)
-    return np.where(np.isnan(values), quiet_nan, rounded)
 
 
 def normal(tensor: str, seed: int, first: int, count: int, dtype: str) -> np.ndarray:
@@ -53,4 +48,4 @@ def _quantiles(dtype: str) -> np.ndarray:
 
 
 def _stored(values: np.ndarray, dtype: str) -> np.ndarray:
-    return to_bfloat16(values) if dtype == "bfloat16" else values.astype(dtype)
+    return values.astype(bfloat16).view(np.uint16) if dtype == "bfloat16" else values.astype(dtype)

@@ -201,8 +201,26 @@ def train(model: LlamaForCausalLM, train_ids: np.ndarray, heldout: np.ndarray, m
     return run
 
 
-def main() -> None:
-    """Corpus, tokenizer, training, evaluation of the stored weights, files."""
+def figures(model: LlamaForCausalLM, train_ids: np.ndarray, ids: np.ndarray) -> dict[str, float]:
+    """How well the model predicts `ids`, beside guessing by frequency."""
+    value, counted = perplexity(model, ids)
+    unigram = unigram_perplexity(train_ids, ids, counted)
+    return {"tokens": counted, "perplexity": round(value, 3), "unigram_perplexity": round(unigram, 3)}
+
+
+def continuations(model: LlamaForCausalLM, tokenizer: tokenizers.Tokenizer) -> list[dict[str, str]]:
+    """What the model says after each of PROMPTS, with the same seed before each."""
+    samples = []
+    for prompt in PROMPTS:
+        ids = torch.tensor([tokenizer.encode(prompt).ids])
+        torch.manual_seed(SEED)
+        out = model.generate(ids, do_sample=True, temperature=0.7, top_k=40, max_new_tokens=80, pad_token_id=1)
+        samples.append({"prompt": prompt, "continuation": tokenizer.decode(out[0, ids.shape[1] :].tolist())})
+    return samples
+
+
+def arguments() -> argparse.Namespace:
+    """The command line's; both folders exist afterwards."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the finished files")
     parser.add_argument("--minutes", type=float, default=28, help="wall time of the training proper (default 28)")
@@ -211,6 +229,12 @@ def main() -> None:
     args = parser.parse_args()
     for folder in (args.out, args.work):
         folder.mkdir(parents=True, exist_ok=True)
+    return args
+
+
+def main() -> None:
+    """Corpus, tokenizer, training, evaluation of the stored weights, files."""
+    args = arguments()
     torch.set_num_threads(args.threads)
     torch.manual_seed(SEED)
 
@@ -239,15 +263,6 @@ def main() -> None:
     text = corpus.heldout_text(held)
     (args.out / "heldout.txt").write_text(text, encoding="utf-8")
     model_ppl, counted = perplexity(stored, heldout_ids)
-    text_ids = corpus.encode(tokenizer, [text])
-    text_ppl, text_counted = perplexity(stored, text_ids)
-    samples = []
-    for prompt in PROMPTS:
-        ids = torch.tensor([tokenizer.encode(prompt).ids])
-        torch.manual_seed(SEED)
-        out = stored.generate(ids, do_sample=True, temperature=0.7, top_k=40, max_new_tokens=80, pad_token_id=1)
-        samples.append({"prompt": prompt, "continuation": tokenizer.decode(out[0, ids.shape[1] :].tolist())})
-    libraries = (torch, transformers, tokenizers, safetensors, np)
     write_json(
         args.out / "training.json",
         {
@@ -266,20 +281,16 @@ def main() -> None:
             "heldout_tokens": counted,
             "heldout_perplexity": round(model_ppl, 3),
             "unigram_perplexity": round(unigram_perplexity(train_ids, heldout_ids, counted), 3),
-            "heldout_txt": {
-                "tokens": text_counted,
-                "perplexity": round(text_ppl, 3),
-                "unigram_perplexity": round(unigram_perplexity(train_ids, text_ids, text_counted), 3),
-            },
-            "samples": samples,
+            "heldout_txt": figures(stored, train_ids, corpus.encode(tokenizer, [text])),
+            "samples": continuations(stored, tokenizer),
             "sampling": "temperature 0.7, top-k 40, the seed above",
             "corpus": corpus.describe(documents),
-            "versions": {m.__name__: m.__version__ for m in libraries},
+            "versions": {m.__name__: m.__version__ for m in (torch, transformers, tokenizers, safetensors, np)},
         },
         sort_keys=False,
     )
-    digests = {name: hashlib.sha256((args.out / name).read_bytes()).hexdigest() for name in SHIPPED}
-    write_json(args.out / "manifest.json", {"files": digests})
+    files = {name: hashlib.sha256((args.out / name).read_bytes()).hexdigest() for name in SHIPPED}
+    write_json(args.out / "manifest.json", {"files": files})
     say(f"held-out perplexity {model_ppl:.2f} over {counted} tokens; files are in {args.out}")
 
 

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from orchestrator.report.charts.tradeoffs import decode, memory_mib, top1
 from orchestrator.report.formatting import number, percent, speed
-from orchestrator.results.flags import notes
 from orchestrator.results.metrics import SIZES
-from orchestrator.results.row import Row, row_names
+from orchestrator.results.row import Row, notes, row_names
 
 MIN_TOP1 = 0.99
 FITS_GB = 8  # 10^9 bytes

@@ -10,8 +10,7 @@ from orchestrator.base.escape import first_line
 from orchestrator.report.charts.style import rounded
 from orchestrator.report.charts.tradeoffs import memory_mib
 from orchestrator.report.page.embed import readable
-from orchestrator.results.flags import notes
-from orchestrator.results.row import Row, workload_title
+from orchestrator.results.row import Row, notes, workload_title
 
 CELL = 300  # characters of one text; the files beside the page hold longer ones
 

@@ -14,8 +14,7 @@ from orchestrator.base.escape import first_line
 from orchestrator.plan.engine import PRECISIONS
 from orchestrator.report.formatting import number, speed
 from orchestrator.report.tables.speed import against
-from orchestrator.results.flags import notes
-from orchestrator.results.row import Row, contender, telling, when
+from orchestrator.results.row import Row, contender, notes, telling, when
 
 OUTLIERS = (
     "Mean of the launches' medians without outliers: those outside Tukey's fences, 1.5 interquartile ranges beyond the "

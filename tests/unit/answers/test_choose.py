@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from orchestrator.base.flags import Flag
 from orchestrator.results.metrics import METRICS
 from tests.support.summary_rows import STEADY, directory, failed, row
 from tests.support.terminal_output import complaint
@@ -317,7 +318,7 @@ def test_the_quick_profile_is_warned_of(said):
 
 def test_what_a_reader_must_know_of_the_pick_is_said(said):
     _, text = said([row(flags=["synthetic_weights"], caveat="only a label")])
-    assert "note: synthetic weights; only a label" in text
+    assert f"note: {Flag.SYNTHETIC_WEIGHTS.note}; only a label" in text
 
 
 def test_hostile_names_are_text_on_a_terminal(said):

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.answers.compare import comparison
 from orchestrator.answers.compare.comparison import Question
+from orchestrator.base.flags import Flag
 from tests.support.contenders import cell
 from tests.support.results_directory import results
 from tests.support.summary_rows import STEADY, directory, failed, row
@@ -329,7 +330,7 @@ def test_what_was_noted_while_measuring_is_said(call, tmp_path):
     one = directory(tmp_path / "a", [row("alpha", flags=["noisy_host"]), row("beta")])
     two = directory(tmp_path / "b", [row("alpha", flags=["noisy_host"], **new()), row("beta")])
     _, out, _ = call("compare", one, two)
-    noted = "note: others used this host's CPU: repeat on an idle machine (Alpha float32 before, Alpha float32 after)"
+    noted = f"note: {Flag.NOISY_HOST.note} (Alpha float32 before, Alpha float32 after)"
     assert noted in " ".join(out.split())
 
 

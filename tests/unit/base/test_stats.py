@@ -91,13 +91,15 @@ def test_an_interval_covers_as_often_as_it_says():
     assert hits / trials == pytest.approx(0.9297, abs=0.015)
 
 
-@pytest.mark.parametrize(("m", "n"), [(1, 1), (3, 4), (5, 5), (5, 7), (7, 5)])
-def test_mann_whitney_s_ways_counted_out(m, n):
-    """All C(m + n, m) orders in which the values of two samples can stand."""
+@pytest.mark.parametrize(("m", "n"), [(5, 5), (5, 6), (5, 7), (7, 5), (8, 6)])
+def test_unpaired_levels_counted_out(m, n):
+    """By all C(m + n, m) orders in which the values of two samples can stand: U of each, hence every P(U < k)."""
     counted = [0] * (m * n + 1)
     for places in itertools.combinations(range(m + n), m):
         counted[sum(place - i for i, place in enumerate(places))] += 1
-    assert stats._mann_whitney_ways(m, n) == counted
+    levels = [1 - 2 * sum(counted[:k]) / sum(counted) for k in range(1, m * n // 2)]
+    narrowest = min(level for level in levels if level >= stats.LEVEL)
+    assert stats.unpaired([1.0] * m, [2.0] * n)["level"] == pytest.approx(narrowest, abs=1e-12)
 
 
 @pytest.mark.parametrize(("m", "n", "k", "level"), [

@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.base.paths import ROOT
 from orchestrator.cli import completion
+from orchestrator.cli.commands import COMMANDS, VARIABLE
 from orchestrator.cli.main import cli
 from orchestrator.plan.cells import Cell, Shape
 from tests.support.contenders import cell, engine, variant
@@ -23,7 +24,7 @@ def complete(call, monkeypatch):
     """The values that bash is offered for a line with the cursor at its end."""
 
     def offered(line):
-        monkeypatch.setenv(completion.VARIABLE, "bash_complete")
+        monkeypatch.setenv(VARIABLE, "bash_complete")
         monkeypatch.setenv("COMP_WORDS", line)
         monkeypatch.setenv("COMP_BREAKS", " \t\n\"'><=;|&(:")
         code, out, said = call()
@@ -66,7 +67,7 @@ def test_what_is_offered(complete, line, expected):
 
 
 def test_an_empty_line_offers_the_commands(complete):
-    assert set(complete("./benchmark.sh ")) == set(cli.commands)
+    assert set(complete("./benchmark.sh ")) == set(COMMANDS)
 
 
 def test_the_rows_of_a_results_directory(complete, tmp_path):
@@ -81,6 +82,13 @@ def test_a_folder_with_spaces_is_quoted_in_every_script(monkeypatch, tmp_path):
     monkeypatch.setattr(completion, "ROOT", tmp_path / "a b")
     for shell in completion.SHELLS:
         assert f"'{tmp_path / 'a b' / 'benchmark.sh'}'" in completion.script(shell, cli)
+
+
+def test_the_console_script_completes_itself(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/llm-bench", "completion", "bash"])
+    printed = completion.script("bash", cli)
+    assert "_BENCHMARK_SH_COMPLETE=bash_complete /somewhere/bin/llm-bench " in printed
+    assert printed.rstrip().endswith(" llm-bench")
 
 
 @pytest.fixture

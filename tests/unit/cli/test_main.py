@@ -1,23 +1,47 @@
 """The commands beside `run`."""
 
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
+import click
 import pytest
 
 from orchestrator.answers.check import conformance
 from orchestrator.answers.check.finding import Finding
 from orchestrator.base.errors import CellError
+from orchestrator.base.paths import ROOT
+from orchestrator.base.version import VERSION
 from orchestrator.cli import engine_commands, main
+from orchestrator.cli.commands import COMMANDS
 from tests.support.contenders import cell
 from tests.support.results_directory import results
 from tests.support.terminal_output import complaint
 
 
-def test_help_names_every_command(call):
-    code, out, _ = call("--help")
-    assert code == 0
-    assert all(f"\n  {name} " in out for name in ("run", "list", "build", "check", "doctor", "report", "merge"))
+def test_help_imports_nothing_that_takes_a_while():
+    code = (
+        "import sys; from orchestrator.cli.main import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert not loaded & {"docker", "pandas", "numpy", "jinja2", "duckdb", "rich", "tokenizers", "yaml", "requests"}
+
+
+def test_what_is_postponed_is_there_when_it_is_used():
+    """In a process of its own: numpy is loaded in this one."""
+    code = (
+        "import sys; from orchestrator.cli.postpone import postpone; postpone('numpy', 'json'); import numpy as np; "
+        "assert 'numpy.linalg' not in sys.modules; from numpy.linalg import norm; assert norm(np.ones(4)) == 2"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_version_is_said_and_is_the_package_s_and_the_citation_s(call):
+    code, out, _ = call("--version")
+    assert (code, out) == (0, f"benchmark.sh, version {VERSION}\n")
+    assert f"\nversion: {VERSION}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_list_shows_the_engines(call):
@@ -76,12 +100,13 @@ def test_a_cell_error_outside_a_run_is_a_line_too(call, monkeypatch):
 
 
 def test_every_command_s_help_fits_and_has_an_example(call):
-    for name, command in main.cli.commands.items():
+    for name, (_, about) in COMMANDS.items():
         code, out, _ = call(name, "--help")
         assert code == 0
         assert ("\n  ./benchmark.sh " if name == "run" else f"./benchmark.sh {name} ") in out, name
         assert max(map(len, out.splitlines())) <= 100, name
-        assert command.get_short_help_str(200), name
+        command = main.cli.get_command(click.Context(main.cli), name)
+        assert command.get_short_help_str(200) == about, name
 
 
 def test_where_output_is_data_json_is_all_of_stdout(call, monkeypatch):

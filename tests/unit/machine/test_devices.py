@@ -12,6 +12,7 @@ import pynvml
 import pytest
 
 from orchestrator.base.errors import UserError
+from orchestrator.base.version import VERSION
 from orchestrator.machine import detect
 from orchestrator.machine.detect import Device
 from orchestrator.machine.devices import choose_device
@@ -403,7 +404,7 @@ def test_facts_are_json_and_unknown_is_none(tmp_path):
     unknown = ["cpu_model", "cpu_flags", "governor", "turbo", "clock_source", "virtualised", "memory_total_mib"]
     unknown += ["cgroup_version", "os", "cache_kib", "cpu_quota"]
     assert {name: bare[name] for name in unknown} == dict.fromkeys(unknown)
-    assert bare["suite"] == {"commit": None, "dirty": None}
+    assert bare["suite"] == {"version": VERSION, "commit": None, "dirty": None}
     assert bare["default_threads"] == 1
     full = Host(linux_machine(tmp_path / "server"), "Linux", "x86_64", affinity=range(4)).facts()
     assert (full["governor"], full["turbo"], full["clock_source"]) == ("performance", False, "tsc")

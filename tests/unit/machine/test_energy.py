@@ -1,6 +1,7 @@
 """Energy per token, from counters whose course is known by hand; and the processor's counters themselves."""
 
 import json
+import os
 from bisect import bisect_right
 
 import pynvml
@@ -8,7 +9,7 @@ import pytest
 
 from orchestrator.machine.detect import Device
 from orchestrator.machine.host import Host
-from orchestrator.machine.monitor import energy, rapl
+from orchestrator.machine.monitor import energy
 from orchestrator.machine.monitor.energy import flags, integrate, per_token
 from orchestrator.machine.monitor.probes import Unavailable
 from orchestrator.machine.monitor.rapl import RaplProbe
@@ -234,9 +235,13 @@ def test_missing_counters_have_a_plain_reason(tmp_path, flags, system, words):
 
 
 def test_counters_for_root_only_come_with_the_remedy(tmp_path, monkeypatch):
-    def refuse(path):
-        raise PermissionError(13, "Permission denied")
+    open_file = os.open
 
-    monkeypatch.setattr(rapl, "_open", refuse)
+    def refuse(path, *arguments, **options):
+        if str(path).endswith("energy_uj"):
+            raise PermissionError(13, "Permission denied")
+        return open_file(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(Unavailable, match=r"CVE-2020-8694.*sudo chmod a\+r"):
         RaplProbe(rapl_machine(tmp_path, rapl_0=("package-0", 1, 2))).open()

@@ -45,7 +45,7 @@ def test_who_waits_is_told_for_what_and_gets_it(cpu, elsewhere, tmp_path):
     elsewhere(0.2)
     said = []
     with device_lock(cpu, tmp_path, wait_s=30, say=said.append):
-        assert json.loads(next(tmp_path.glob("*.lock")).read_text())["pid"] == os.getpid()
+        assert json.loads(next(tmp_path.glob("*.json")).read_text())["pid"] == os.getpid()
     assert len(said) == 1 and said[0].endswith("; waiting for it up to 30 s")
 
 
@@ -58,7 +58,7 @@ def test_the_wait_is_bounded(cpu, elsewhere, tmp_path):
 def test_a_lock_dies_with_its_holder(cpu, elsewhere, tmp_path):
     elsewhere(60).kill()
     with device_lock(cpu, tmp_path, wait_s=10, say=lambda text: None):
-        assert json.loads(next(tmp_path.glob("*.lock")).read_text())["pid"] == os.getpid()
+        assert json.loads(next(tmp_path.glob("*.json")).read_text())["pid"] == os.getpid()
 
 
 def test_another_may_have_it_when_the_block_ends(cpu, tmp_path):

@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 from orchestrator.base.paths import ROOT
 from orchestrator.judge.step_bytes import step_bytes
 from orchestrator.models.formats import gguf
-from orchestrator.models.formats.artefact import read_artefact
 from orchestrator.models.formats.binary import Tensor, UnreadableArtefact
+from orchestrator.models.formats.tensor_list import read_artefact
 from tests.support.checkpoints import CONFIG, checkpoint, gguf_folder
 from tests.support.checkpoints import gguf_text as text
 

@@ -6,6 +6,7 @@ from orchestrator.base.errors import UserError
 from orchestrator.base.paths import ROOT
 from orchestrator.plan import engine_yaml
 from orchestrator.plan.engine import Support, ready_schemes, select_engines
+from tests.support import contenders
 
 GOOD = """\
 name: toy
@@ -195,6 +196,13 @@ def test_selection_keeps_the_order_asked_for_and_drops_repetitions(three):
 def test_all_leaves_out_what_only_tests_use(three):
     assert [engine.name for engine in select_engines("all", three)] == ["alpha", "beta"]
     assert [engine.name for engine in select_engines("dummy", three)] == ["dummy"]
+
+
+def test_without_a_word_those_marked_are_taken_and_the_reference_leads():
+    chosen = [contenders.engine("alpha", by_default=True), contenders.engine("beta"),
+              contenders.engine("gamma", by_default=True, reference=True)]  # fmt: skip
+    assert [engine.name for engine in select_engines(None, {each.name: each for each in chosen})] == ["gamma", "alpha"]
+    assert len(select_engines(None, engine_yaml.discover())) >= 2
 
 
 @pytest.mark.parametrize(("given", "first"), [("bata", "beta"), ("ALPHA", "alpha"), ("dumy", "dummy"), ("al", "all")])

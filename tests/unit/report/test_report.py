@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from orchestrator.base import escape
+from orchestrator.base.flags import Flag
 from orchestrator.plan.cells import Cell, Shape
 from orchestrator.report import formatting, markdown, terminal_table, write
 from orchestrator.report.tables.speed import grid
@@ -69,7 +70,7 @@ def test_settings(tmp_path):
         "100 MiB",
         "1",
         "100 %",
-        "quick profile: one launch, not a measurement",
+        Flag.NOT_A_MEASUREMENT.note,
     ]
     assert found[2][:6] == ["Alpha", "q8", "100", "200 MiB", "1", "200 %"]
     assert "**This is not a measurement**" in markdown.render(summarise(made.directory))
@@ -251,6 +252,6 @@ def test_a_ready_made_checkpoint_is_named_with_its_provenance(tmp_path):
         ["Engine", "Variant", "Scheme", "Checkpoint", "Commit", "sha256"],
         ["Alpha", "float32", "awq-g128", r"org/m\|x@v1", "c" * 12, "d" * 16],
     ]
-    assert "- `ready_made`: ready-made checkpoint: quantised by others" in text
-    assert "note: ready-made checkpoint: " in terminal_table.terminal(summary)
+    assert "- `ready_made`: ready-made checkpoint, quantised by others" in text
+    assert f"note: {Flag.READY_MADE.note}"[:60] in terminal_table.terminal(summary)
     assert write.frame(summary["rows"])["artefact_revision"][0] == "c" * 40

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.report import markdown
-from orchestrator.report import write
+from orchestrator.report import markdown, write
 from orchestrator.results.summary import summarise
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from orchestrator.base.errors import UserError
 from orchestrator.results import journal
 from orchestrator.results.journal import Journal
-from orchestrator.base.errors import UserError
 
 RECORDS = [
     {"kind": "run", "n": 1},

@@ -5,14 +5,12 @@ import shutil
 
 import pytest
 
-from orchestrator.report import markdown
-from orchestrator.report import write
+from orchestrator.base.errors import UserError
+from orchestrator.report import markdown, write
 from orchestrator.results import merge
 from orchestrator.results.journal import Journal
 from orchestrator.results.merge import merge_results
-from orchestrator.results.row import contender
-from orchestrator.results.row import telling
-from orchestrator.base.errors import UserError
+from orchestrator.results.row import contender, telling
 from tests.support.contenders import cell
 from tests.support.results_directory import Results, results
 from tests.support.terminal_output import complaint

@@ -2,8 +2,7 @@
 
 import pytest
 
-from orchestrator.results.metrics import METRICS
-from orchestrator.results.metrics import launches
+from orchestrator.results.metrics import METRICS, launches
 from tests.support.summary_rows import failed, row
 
 GB = 1e9 / 2**20

@@ -4,15 +4,14 @@ import json
 
 import pytest
 
-from orchestrator.results.summary import seed_of
-from orchestrator.results.summary import summarise
 from orchestrator.base.errors import UserError
+from orchestrator.results.summary import seed_of, summarise
 from tests.support.contenders import cell
 from tests.support.results_directory import Results, job, loaded, result, results, sample
 
 MS = 1_000_000
 A, B = cell("alpha"), cell("beta")
-# the fields of a row: docs/extend/results.md
+# What readers of summary.json rely on.
 FIELDS = [
     "engine", "engine_version", "variant", "precision", "scheme", "model", "device", "isolation", "batch_size",
     "prompt_tokens", "new_tokens", "outcome", "reason", "launches", "iterations", "decode_tps", "prefill_tps",
@@ -30,7 +29,7 @@ def made(tmp_path):
     return Results(tmp_path / "r")
 
 
-def test_a_row_has_every_field_of_the_design(tmp_path):
+def test_a_row_has_every_field_that_readers_rely_on(tmp_path):
     summary = summarise(results(tmp_path / "r", [A, B], 2))
     assert set(summary) >= {"schema", "run", "limits", "rows"}
     assert summary["schema"] == 1

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from orchestrator.report import write
-from orchestrator.results import summary
-from orchestrator.results import timeline
+from orchestrator.results import summary, timeline
 from tests.support.contenders import cell
 from tests.support.results_directory import Results, launch, sample
 

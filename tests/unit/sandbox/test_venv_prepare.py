@@ -34,8 +34,9 @@ def sandbox(root, cpu):
 
 
 def make(root, device, settings=None, features="avx2"):
-    made = VenvSandbox(settings or Site(), device, features, progress()[0], root, root.parent / "cache")
-    made.said = made._progress._stream
+    reporter, said = progress()
+    made = VenvSandbox(settings or Site(), device, features, reporter, root, root.parent / "cache")
+    made.said = said
     return made
 
 
