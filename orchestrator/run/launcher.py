@@ -67,7 +67,8 @@ class Launcher:
             verdict = self._try(launch)
             if verdict.outcome == "gpu_lost":
                 raise DeviceUnusable("gpu_lost", verdict.reason or "")
-        broke_after = Outcome(verdict.outcome).stops_cell and verdict.measured and not verdict.gates
+        outcome = Outcome(verdict.outcome)  # type: ignore[call-arg]  # mypy takes the look-up for a call of __new__
+        broke_after = outcome.stops_cell and verdict.measured and not verdict.gates
         lighter = self._scenario.lighter(launch.job) if broke_after else None
         if lighter is None:
             return verdict, launch

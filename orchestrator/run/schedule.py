@@ -46,10 +46,11 @@ class Schedule:
             launch = Launch(ready, block, ready.jobs[block])
             yield Turn(number, launch, launch.key in self._measured)
 
-    def learn(self, cell: Cell, outcome: str) -> None:
+    def learn(self, cell: Cell, word: str) -> None:
         """How a launch ended. One that failed decides the cell's word, whatever the others are."""
-        if outcome != "ok" or cell.label not in self._outcomes:
-            self._outcomes[cell.label] = Outcome(outcome)
+        outcome = Outcome(word)  # type: ignore[call-arg]  # mypy takes the look-up for a call of __new__
+        if outcome is not Outcome.OK or cell.label not in self._outcomes:
+            self._outcomes[cell.label] = outcome
 
     def _out_of_memory(self, cell: Cell) -> Cell | None:
         """A cell of the same variant that ran out of memory where `cell`, not tried yet, needs no less of anything."""
