@@ -96,8 +96,9 @@ class Artefacts:
 
     def _make(self, place: Path, engine: Engine, variant: Variant, subject: Subject, image: Prepared) -> Path:
         cache = Cache(place.parent, self._say)
-        convert = lambda work: self._convert(work, engine, variant, subject, image)  # noqa: E731
-        cache.get(place.name, f"converting {place.name}", convert)
+        cache.get(
+            place.name, f"converting {place.name}", lambda work: self._convert(work, engine, variant, subject, image)
+        )
         final = place / "artefact"
         try:
             manifest.verify(final, [], f"delete {place}, and it is converted anew", self._say)
@@ -106,14 +107,9 @@ class Artefacts:
         return final
 
     def _convert(self, work: Path, engine: Engine, variant: Variant, subject: Subject, image: Prepared) -> Path:
+        """Convert in the folder `work`; returns the folder that holds what came out, and how to repeat it."""
         self._say(f"{engine.name}: converting {subject.model.name} to {variant.artefact}")
         started = time.monotonic()
-        converted = self._run(work, engine, variant, subject, image)
-        self._say(f"  {engine.name}: {variant.artefact} converted in {duration(time.monotonic() - started)}")
-        return converted
-
-    def _run(self, work: Path, engine: Engine, variant: Variant, subject: Subject, image: Prepared) -> Path:
-        """Convert in the folder `work`; returns the folder that holds what came out, and how to repeat it."""
         job = ConversionJob(
             engine=engine.name, variant=variant.name, precision=variant.precision, scheme=variant.scheme,
             settings=variant.settings, artefact=variant.artefact or "", threads=self._bench.threads,
@@ -136,4 +132,5 @@ class Artefacts:
         converted.mkdir()
         (work / "out" / "artefact").rename(converted / "artefact")
         shutil.copy(work / "reproduce.sh", converted / "reproduce.sh")
+        self._say(f"  {engine.name}: {variant.artefact} converted in {duration(time.monotonic() - started)}")
         return converted

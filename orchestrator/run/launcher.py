@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.base.errors import CellError, UserError
 from orchestrator.base.files import write_json
-from orchestrator.base.outcomes import Outcome
+from orchestrator.base.outcomes import OUTCOMES
 from orchestrator.base.signals import uninterrupted
 from orchestrator.judge import own_speed
 from orchestrator.judge.verdict import Verdict
@@ -67,7 +67,7 @@ class Launcher:
             verdict = self._try(launch)
             if verdict.outcome == "gpu_lost":
                 raise DeviceUnusable("gpu_lost", verdict.reason or "")
-        broke_after = Outcome(verdict.outcome).stops_cell and verdict.measured and not verdict.gates
+        broke_after = OUTCOMES[verdict.outcome].stops_cell and verdict.measured and not verdict.gates
         lighter = self._scenario.lighter(launch.job) if broke_after else None
         if lighter is None:
             return verdict, launch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from orchestrator.base.outcomes import Outcome
+from orchestrator.base.outcomes import OUTCOMES, Outcome
 from orchestrator.plan.cells import Cell, order
 from orchestrator.plan.request import Request
 from orchestrator.run.cell_states import CellEnd, Launch, Launchable
@@ -46,10 +46,11 @@ class Schedule:
             launch = Launch(ready, block, ready.jobs[block])
             yield Turn(number, launch, launch.key in self._measured)
 
-    def learn(self, cell: Cell, outcome: str) -> None:
+    def learn(self, cell: Cell, word: str) -> None:
         """How a launch ended. One that failed decides the cell's word, whatever the others are."""
-        if outcome != "ok" or cell.label not in self._outcomes:
-            self._outcomes[cell.label] = Outcome(outcome)
+        outcome = OUTCOMES[word]
+        if outcome is not Outcome.OK or cell.label not in self._outcomes:
+            self._outcomes[cell.label] = outcome
 
     def _out_of_memory(self, cell: Cell) -> Cell | None:
         """A cell of the same variant that ran out of memory where `cell`, not tried yet, needs no less of anything."""
@@ -58,7 +59,7 @@ class Schedule:
         for ready in self._cells.values():
             other = ready.cell
             is_alike = (other.engine.name, other.variant.name) == (cell.engine.name, cell.variant.name)
-            ended = self._outcomes.get(other.label)
-            if is_alike and ended and ended.is_out_of_memory and other.shape.within(cell.shape):
+            outcome = self._outcomes.get(other.label)
+            if is_alike and outcome and outcome.is_out_of_memory and other.shape.within(cell.shape):
                 return other
         return None
