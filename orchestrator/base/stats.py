@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from functools import cache
 from math import comb, exp, log
 from statistics import fmean, median, quantiles, stdev
@@ -31,49 +32,105 @@ def order_statistic_interval(values: list[float]) -> tuple[float, float, float] 
     return best
 
 
-def summary(launches: list[float], iterations: list[float]) -> dict[str, Any] | None:
-    """Median of the launches' medians with its interval; mean and std over all iterations, as older tables print them.
+@dataclass(frozen=True)
+class Summary:
+    """What the launches of a row say of one metric, in its unit.
 
-    `launches` are per-launch medians, `iterations` all measured iterations. None where nothing was measured; `low`,
-    `high` and `level` are None for fewer than five launches, whose values are all listed under `values`.
+    median, low, high:  over the launches' medians; `low` and `high` bound the true median with probability `level`,
+                        and all three are None for fewer than five launches
+    mean, std:          over all iterations, as older tables print them; `std` is None for a single one
+    values:             the launches' medians, in the order of their blocks
     """
+
+    median: float
+    low: float | None
+    high: float | None
+    level: float | None
+    mean: float
+    std: float | None
+    values: list[float]
+
+    def as_json(self) -> dict[str, Any]:
+        """As summary.json holds it."""
+        return asdict(self)
+
+
+def summary(launches: list[float], iterations: list[float]) -> Summary | None:
+    """`launches` are per-launch medians, `iterations` all measured iterations. None where nothing was measured."""
     if not launches:
         return None
-    interval = order_statistic_interval(launches)
-    low, high, level = interval if interval else (None, None, None)
-    return {
-        "median": median(launches),
-        "low": low,
-        "high": high,
-        "level": level,
-        "mean": fmean(iterations),
-        "std": stdev(iterations) if len(iterations) > 1 else None,
-        "values": launches,
-    }
+    low, high, level = order_statistic_interval(launches) or (None, None, None)
+    std = stdev(iterations) if len(iterations) > 1 else None
+    return Summary(median(launches), low, high, level, fmean(iterations), std, launches)
 
 
 EFFECT = 0.02  # a smaller ratio is not worth a verdict, however sure it is
 WIDE = 0.05  # an interval that leaves more open says that nothing can be told
 
 
-def paired(ours: list[float], theirs: list[float]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Interval:
+    """A ratio, and the interval that holds the true one with probability `level`.
+
+    `low`, `high` and `level` are None where there were too few launches, `ratio` where there was none.
+
+    >>> str(Interval(1.0234, 1.001, 1.05, 0.9375))
+    '1.023 [1.001, 1.050]'
+    """
+
+    ratio: float | None
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+
+    @property
+    def bounds(self) -> str:
+        """`[low, high]`; empty where there is none."""
+        return "" if self.low is None else f"[{self.low:.3f}, {self.high:.3f}]"
+
+    def is_within(self, low: float, high: float) -> bool:
+        """Whether the whole interval lies in [low, high]; False where there is none."""
+        return self.low is not None and self.high is not None and low <= self.low and self.high <= high
+
+    def is_beyond(self, low: float, high: float) -> bool:
+        """Whether the whole interval lies outside of [low, high]; False where there is none."""
+        return self.low is not None and self.high is not None and (self.high < low or self.low > high)
+
+    def __str__(self) -> str:
+        return "-" if self.ratio is None else f"{self.ratio:.3f} {self.bounds}".rstrip()
+
+    @property
+    def verdict(self) -> str:
+        """ "faster" or "slower" where the interval excludes 1 and the ratio is at least 2 % off it; otherwise "no
+        difference shown" where the interval lies within 5 % of 1, and "cannot tell" where it does not, or is missing.
+        """
+        if self.ratio is None or self.low is None or self.high is None:
+            return "cannot tell"
+        if self.low > 1 and self.ratio >= 1 + EFFECT:
+            return "faster"
+        if self.high < 1 and self.ratio <= 1 - EFFECT:
+            return "slower"
+        return "no difference shown" if self.low >= 1 - WIDE and self.high <= 1 + WIDE else "cannot tell"
+
+    def as_json(self) -> dict[str, Any]:
+        """{"ratio", "low", "high", "level"}"""
+        return asdict(self)
+
+
+def paired(ours: list[float], theirs: list[float]) -> Interval:
     """Are we faster than they? Speeds of two contenders, block by block, of one run.
 
-    Each block gives one ratio, so that whatever drifts between blocks cancels. {"ratio", "low", "high", "level",
-    "verdict"}: "faster" or "slower" where the interval excludes 1 and the median is at least 2 % off it; otherwise "no
-    difference shown" where the interval lies within 5 % of 1, and "cannot tell" where it does not, or is missing.
+    Each block gives one ratio, so that whatever drifts between blocks cancels; the interval is that of their median.
     Raises ValueError for lists of different lengths.
     """
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    if not ratios:
-        return _judged(None, None)
-    return _judged(median(ratios), order_statistic_interval(ratios))
+    return Interval(median(ratios), *(order_statistic_interval(ratios) or ())) if ratios else Interval(None)
 
 
-def unpaired(ours: list[float], theirs: list[float]) -> dict[str, Any]:
+def unpaired(ours: list[float], theirs: list[float]) -> Interval:
     """Are we faster than they? Speeds of two contenders that were not measured side by side: the launches of two runs.
 
-    The same form as `paired`. The ratio is exp of the Hodges-Lehmann estimate, the median of all m * n differences of
+    The ratio is exp of the Hodges-Lehmann estimate, the median of all m * n differences of
     log speeds; the interval is [D_(k), D_(mn+1-k)] of the ordered differences, which covers the true shift with
     probability 1 - 2 * P(U < k), U being Mann and Whitney's statistic under the null hypothesis (Hollander, Wolfe &
     Chicken, Nonparametric Statistical Methods, 3rd ed., 4.2 and 4.3). The largest k of at least LEVEL is taken; five
@@ -82,12 +139,12 @@ def unpaired(ours: list[float], theirs: list[float]) -> dict[str, Any]:
     """
     differences = sorted(log(a) - log(b) for a in ours for b in theirs)
     if not differences:
-        return _judged(None, None)
-    middle, interval = exp(median(differences)), None
-    if min(len(ours), len(theirs)) >= MIN_LAUNCHES:
-        k, level = _mann_whitney_rank(len(ours), len(theirs))
-        interval = exp(differences[k - 1]), exp(differences[-k]), level
-    return _judged(middle, interval)
+        return Interval(None)
+    middle = exp(median(differences))
+    if min(len(ours), len(theirs)) < MIN_LAUNCHES:
+        return Interval(middle)
+    k, level = _mann_whitney_rank(len(ours), len(theirs))
+    return Interval(middle, exp(differences[k - 1]), exp(differences[-k]), level)
 
 
 @cache
@@ -118,22 +175,6 @@ def _mann_whitney_ways(m: int, n: int) -> list[int]:
         for power in range(i, size):
             ways[power] += ways[power - i]
     return ways
-
-
-def _judged(middle: float | None, interval: tuple[float, float, float] | None) -> dict[str, Any]:
-    """A ratio with its interval and the verdict that `paired` describes."""
-    if middle is None or interval is None:
-        return {"ratio": middle, "low": None, "high": None, "level": None, "verdict": "cannot tell"}
-    low, high, level = interval
-    if low > 1 and middle >= 1 + EFFECT:
-        verdict = "faster"
-    elif high < 1 and middle <= 1 - EFFECT:
-        verdict = "slower"
-    elif low >= 1 - WIDE and high <= 1 + WIDE:
-        verdict = "no difference shown"
-    else:
-        verdict = "cannot tell"
-    return {"ratio": middle, "low": low, "high": high, "level": level, "verdict": verdict}
 
 
 def within_fences(values: list[float]) -> list[float]:

@@ -12,7 +12,7 @@ from orchestrator.answers.audit import published_table
 from orchestrator.answers.choose import selection, selection_text
 from orchestrator.answers.choose.selection import Constraint
 from orchestrator.answers.compare import comparison, comparison_text
-from orchestrator.answers.compare.comparison import COMPARABLE, Question
+from orchestrator.answers.compare.comparison import Question
 from orchestrator.answers.replay import differences, recorded_row
 from orchestrator.answers.replay.measure_again import FILE, Remeasurement
 from orchestrator.base import outcomes
@@ -27,7 +27,7 @@ from orchestrator.plan import engine_yaml
 from orchestrator.plan.cells import split
 from orchestrator.report.tables.support_matrix import support_matrix
 from orchestrator.report.write import check_directory
-from orchestrator.results.metrics import METRICS
+from orchestrator.results.metrics import registry
 
 EXIT_CODES = {
     differences.REPRODUCED: outcomes.EXIT_OK,
@@ -104,17 +104,11 @@ def audit_command(file: Path, form: str) -> int:
     return outcomes.EXIT_OK
 
 
-CONSTRAINTS = {  # option: the quantity it limits
-    "--max-memory": "memory", "--max-ttft": "ttft", "--max-itl": "itl", "--max-energy": "energy", "--max-kl": "kl",
-    "--min-top1": "top1", "--min-tps": "decode_tps", "--min-throughput": "e2e_tps",
-}  # fmt: skip
-
-
 def _limit(_ctx: click.Context, parameter: click.Parameter, text: str | None) -> Constraint | None:
     if text is None:
         return None
     option = parameter.opts[0]
-    quantity = METRICS[CONSTRAINTS[option]]
+    quantity = registry.limits()[option]
     try:
         return Constraint(option, quantity, quantity.parse(text))
     except ValueError as error:
@@ -122,9 +116,8 @@ def _limit(_ctx: click.Context, parameter: click.Parameter, text: str | None) ->
 
 
 def constraint_options(command):
-    """One option for each of CONSTRAINTS, in their order."""
-    for option, key in reversed(CONSTRAINTS.items()):
-        quantity = METRICS[key]
+    """One option for each metric that can be limited, in the registry's order."""
+    for option, quantity in reversed(registry.limits().items()):
         text = f"{quantity.title}: {quantity.meaning}"
         command = click.option(option, callback=_limit, metavar=quantity.example, help=text)(command)
     return command
@@ -137,7 +130,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -
 @click.command("choose")
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True,
                 type=RESULTS_ARGUMENT)  # fmt: skip
-@click.option("--objective", type=click.Choice(list(selection.OBJECTIVES)), default="decode_tps", show_default=True,
+@click.option("--objective", type=click.Choice(list(registry.objectives())), default="decode_tps", show_default=True,
               help="what to have most (or, of memory, energy and KL, least) of")  # fmt: skip
 @constraint_options
 @click.option("--device", "-d", callback=_names, help="only these kinds of device, for example cuda")
@@ -159,7 +152,7 @@ def choose_command(directories, objective, device, precision, engines, workload,
 
     Throughput is that of the batch size measured: each batch size is a workload with an answer of its own.
     """
-    constraints = [limits[key] for key in map(_parameter_name, CONSTRAINTS) if limits[key]]
+    constraints = [limits[key] for key in map(_parameter_name, registry.limits()) if limits[key]]
     filters = {"device": device, "precision": precision, "engine": engines}
     found = selection.choose(list(directories), objective, constraints, filters, workload)
     click.echo(json.dumps(found, indent=1) if form == "json" else selection_text.render(found))
@@ -173,7 +166,10 @@ def _parameter_name(option: str) -> str:
 @click.command("compare")
 @click.argument("directories", metavar="BEFORE [AFTER]", nargs=-1, required=True,
                 type=RESULTS_ARGUMENT)  # fmt: skip
-@click.option("--metric", type=click.Choice(COMPARABLE), default="decode_tps", show_default=True)
+@click.option(
+    "--metric", type=click.Choice([metric.key for metric in registry.comparable()]), default="decode_tps",
+    show_default=True,
+)  # fmt: skip
 @click.option("--before", metavar="ENGINE[:VARIANT][@VERSION]", help="only these rows of the first directory")
 @click.option("--after", metavar="ENGINE[:VARIANT][@VERSION]", help="only these rows of the last directory")
 @click.option("--anchor", metavar="ENGINE[:VARIANT]", help="the unchanged row of both runs that shows the machine's "

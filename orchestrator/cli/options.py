@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import completion
-from orchestrator.results.metrics import METRICS
+from orchestrator.results.metrics.registry import METRICS
 
 DEVICE = click.option(
     "--device", "-d", default="auto", show_default=True, shell_complete=completion.device,

@@ -1,11 +1,16 @@
-"""The speed that an engine's own benchmark reports."""
+"""The speed that an engine's own benchmark reports, and what it says of ours."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from orchestrator.base import stats
 from orchestrator.base.reading import Unreadable, is_number, parse, read_text
+from orchestrator.base.stats import Summary
+from orchestrator.judge.gates import delays
 from orchestrator.judge.launch_files import RESULT_LIMIT
 from orchestrator.sandbox.task import Ended, tail
 
@@ -29,3 +34,44 @@ def own_benchmark(ended: Ended, directory: Path) -> dict[str, Any]:
     except (OSError, Unreadable, ValueError, KeyError, TypeError) as error:
         return {**unknown, "reason": f"own_benchmark.json is not valid: {error}"}
     return {**speeds, "reason": None}
+
+
+@dataclass(frozen=True)
+class SpeedPair:
+    """One launch beside the engine's own benchmark right after it: (decode, prefill) in tokens/s, None where unknown.
+
+    `ours` are medians over the launch's iterations; `weight_bytes` is what it loaded; `reason` says why `own` is
+    unknown.
+    """
+
+    ours: tuple[float, float] | None
+    own: tuple[float, float] | None
+    weight_bytes: int
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class OwnComparison:
+    """Our speeds over those of the engine's own benchmark, launch by launch, and the gate's word on them."""
+
+    decode: Summary | None
+    prefill: Summary | None
+    verdict: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As summary.json holds it."""
+        ratios = {"decode": self.decode, "prefill": self.prefill}
+        return {**{name: ratio and ratio.as_json() for name, ratio in ratios.items()}, "verdict": self.verdict}
+
+
+def compare_with_own(pairs: list[SpeedPair]) -> OwnComparison | None:
+    """What the engine's own benchmark says of a cell's launches at batch size 1; None where it was never run."""
+    if not pairs:
+        return None
+    usable = [pair for pair in pairs if pair.ours and pair.own]
+    if not usable:
+        return OwnComparison(None, None, f"not checked: {pairs[0].reason}")
+    decode, prefill = ([pair.ours[i] / pair.own[i] for pair in usable if pair.ours and pair.own] for i in (0, 1))
+    step_s = 1 / median(pair.ours[0] for pair in usable if pair.ours)  # batch size 1: a token is a step
+    verdict = delays.own_benchmark(decode, usable[0].weight_bytes, step_s)
+    return OwnComparison(stats.summary(decode, decode), stats.summary(prefill, prefill), verdict)

@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 from common.contract import Job, Sample
-from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Flag
 from orchestrator.base.stats import percentile
 
 SPEEDS = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s")

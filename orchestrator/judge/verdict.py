@@ -10,7 +10,7 @@ from typing import Any
 
 from common.contract import Failure, Job, Result
 from orchestrator.base.errors import disk_full_or
-from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Flag
 from orchestrator.base.reading import Unreadable
 from orchestrator.judge.analysis import Yardstick, analyse
 from orchestrator.judge.gates.tokens import token_audit

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.base.errors import CellError
-from orchestrator.base.flags import Flag
-from orchestrator.base.outcomes import Outcome
+from orchestrator.base.outcomes import Flag, Outcome
 from orchestrator.machine.detect import Device
 from orchestrator.machine.monitor.probes import GpuProbe, Unavailable
 from orchestrator.machine.monitor.sampling import default_probes

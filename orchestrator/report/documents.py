@@ -23,14 +23,14 @@ import pandas as pd
 from orchestrator.base import escape
 from orchestrator.base.errors import UserError, unknown
 from orchestrator.base.files import write_atomically
-from orchestrator.base.flags import Flag
-from orchestrator.base.outcomes import Outcome
+from orchestrator.base.outcomes import Flag, Outcome
 from orchestrator.plan.engine import DEVICES, Engine
 from orchestrator.report import exports, formatting, picture
 from orchestrator.report.tables import speed, support_matrix
 from orchestrator.report.tables.markdown_table import pipe_table
 from orchestrator.results import merge
-from orchestrator.results.metrics import METRICS
+from orchestrator.results.metrics.metric import Group, Metric
+from orchestrator.results.metrics.registry import METRICS
 from orchestrator.results.row import Row, by_workload
 
 _PART = re.compile(
@@ -145,6 +145,31 @@ def _vocabulary(words: Iterable[Outcome | Flag]) -> str:
     return pipe_table(pd.DataFrame(lines, columns=["word", "meaning", "what to do"]), escaped=False)
 
 
+def _glossary(_sources: Sources, _page: Path) -> str:
+    """Every metric with its names in options and files, and what it means."""
+    lines = [
+        [escape.escape(metric.title), _names(metric), escape.escape(metric.meaning)]
+        for metric in sorted(METRICS.values(), key=lambda metric: metric.title.lower())
+    ]
+    return pipe_table(pd.DataFrame(lines, columns=["metric", "in options and files", "meaning"]), escaped=False)
+
+
+def _metrics(_sources: Sources, _page: Path, group: str) -> str:
+    """How the metrics of one group are computed."""
+    if group not in Group.__members__:
+        raise unknown("group of metrics", group, Group.__members__)
+    lines = [
+        [f"`{metric.field or metric.key}`", metric.formula, metric.unit_name, metric.source]
+        for metric in METRICS.values()
+        if metric.group is Group[group]
+    ]
+    return pipe_table(pd.DataFrame(lines, columns=["metric", "formula", "unit", "source"]), escaped=False)
+
+
+def _names(metric: Metric) -> str:
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(filter(None, (metric.key, metric.field, metric.limit))))
+
+
 def _command_line(sources: Sources, _page: Path) -> str:
     return sources.command_line
 
@@ -185,6 +210,8 @@ PARTS: dict[str, Callable[..., str]] = {
     "architectures": _architectures,
     "outcomes": _outcomes,
     "flags": _flags,
+    "glossary": _glossary,
+    "metrics": _metrics,
     "command-line": _command_line,
     "published-table": _published_table,
     "published-overview": _published_overview,

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from orchestrator.base.outcomes import Outcome
+from orchestrator.results.metrics.metric import Metric, Reading, Style
+from orchestrator.results.metrics.registry import METRICS
 from orchestrator.results.row import Row
 
 
-def speed(row: Row, metric: str = "decode_tps") -> str:
-    """`median [low, high]`, without interval where there were too few launches; the outcome's word if not ok."""
-    value = row[metric]
-    if row["outcome"] != "ok" or value is None:
-        return row["outcome"] if row["outcome"] != "ok" else "n/a"
-    if value["low"] is None:
-        return number(value["median"])
-    return f"{number(value['median'])} [{number(value['low'])}, {number(value['high'])}]"
+def cell(metric: Metric, row: Row) -> str:
+    """A metric of a row as a table shows it, in the unit of its column's head."""
+    if metric.style is Style.SPEED and row["outcome"] != Outcome.OK:
+        return row["outcome"]
+    reading = metric.read(row)
+    if reading.value is None:
+        return reading.word or metric.absent
+    if metric.style in (Style.SPEED, Style.INTERVAL):
+        return interval(reading, metric.scale)
+    return WRITERS[metric.style](reading.value * metric.scale)
+
+
+def interval(reading: Reading, scale: float = 1.0) -> str:
+    """`value [low, high]`, without interval where there were too few launches."""
+    value = number(reading.value * scale)
+    if reading.low is None:
+        return value
+    return f"{value} [{number(reading.low * scale)}, {number(reading.high * scale)}]"
+
+
+def speed(row: Row) -> str:
+    """Decode speed; the outcome's word if the row is not ok."""
+    return cell(METRICS["decode_tps"], row)
 
 
 def mean_std(row: Row, metric: str = "decode_tps") -> str:
@@ -53,6 +72,17 @@ def utilisation(value: float | None, digits: int = 0) -> str:
 
 def scientific(value: float | None) -> str:
     return "?" if value is None else f"{value:.2g}"
+
+
+WRITERS: dict[Style, Callable[[float], str]] = {
+    Style.MEDIAN: number,
+    Style.NUMBER: number,
+    Style.SMALL: number,
+    Style.SCIENTIFIC: scientific,
+    Style.PERCENT: percent,
+    Style.FINE_PERCENT: lambda value: percent(value, 2),
+    Style.UTILISATION: utilisation,
+}
 
 
 def milliseconds(value: dict[str, Any] | None) -> str:

@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 
 from orchestrator.base.escape import escape
-from orchestrator.base.flags import known_flags
+from orchestrator.base.outcomes import known_flags
 from orchestrator.report import formatting
 from orchestrator.report.tables import evidence, memory, relative, speed
 from orchestrator.report.tables.markdown_table import pipe_table

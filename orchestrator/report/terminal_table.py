@@ -8,10 +8,10 @@ from rich import box
 from rich.table import Table
 
 from orchestrator.base import escape
-from orchestrator.base.flags import known_flags
-from orchestrator.base.outcomes import Outcome
+from orchestrator.base.outcomes import OUTCOMES, known_flags
 from orchestrator.base.terminal import console, text
-from orchestrator.report import formatting
+from orchestrator.report.formatting import cell
+from orchestrator.results.metrics.registry import on_terminal
 from orchestrator.results.row import by_workload, contender, telling, workload_title
 
 
@@ -28,7 +28,7 @@ def terminal(summary: dict[str, Any]) -> str:
         for flag in known_flags(sorted({word for row in summary["rows"] for word in row["flags"]})):
             screen.print(text(f"note: {flag.note}", "yellow"))
         for row in summary["rows"]:
-            if Outcome(row["outcome"]).is_failure:
+            if OUTCOMES[row["outcome"]].is_failure:
                 reason = f"{row['engine']} {row['variant']}: {row['outcome']}: {escape.first_line(row['reason'])}"
                 screen.print(text(reason[:200], "red"))
     return "\n".join(line.rstrip() for line in printed.get().rstrip().split("\n"))
@@ -38,15 +38,12 @@ def _speeds(rows: list[dict[str, Any]]) -> Table:
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for head, width in (("engine", 22), ("precision", 9), ("variant", 16)):
         shown.add_column(head, max_width=width, overflow="fold")
-    for head in ("decode tok/s", "TTFT ms", "weights MiB", "peak MiB"):
-        shown.add_column(head, justify="right", overflow="fold")
+    metrics = on_terminal()
+    for metric in metrics:
+        shown.add_column(f"{metric.short}\n{metric.display}", justify="right", overflow="fold")
     keys = telling(rows)
     for row in rows:
         style = {"ok": "", "unsupported": "bright_black"}.get(row["outcome"], "red")
-        cells = [
-            contender(row, keys), row["precision"], row["variant"], formatting.speed(row),
-            formatting.milliseconds(row["ttft_s"]), formatting.number(row["weights_mib"]),
-            formatting.number(row["peak_host_mib"]),
-        ]  # fmt: skip
-        shown.add_row(*(text(cell, style) for cell in cells))
+        cells = [contender(row, keys), row["precision"], row["variant"], *(cell(metric, row) for metric in metrics)]
+        shown.add_row(*(text(each, style) for each in cells))
     return shown

@@ -13,10 +13,10 @@ from orchestrator.base.errors import UserError
 from orchestrator.base.files import write_atomically
 from orchestrator.report.markdown import render
 from orchestrator.report.page import document
+from orchestrator.results.metrics.registry import summarised
 from orchestrator.results.summary import SUMMARY
 
 CSV, REPORT = "summary.csv", "report.md"
-NESTED = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s", "quality", "gates")
 NOT_IN_CSV = ("reproduce_commands", "loaded", "itl_quantiles", "log_tail")  # summary.json has them
 
 
@@ -49,11 +49,12 @@ def as_csv(summary: dict[str, Any]) -> str:
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """One line a row, nested values as `decode_tps.median` and so on; lists and other trees as JSON text."""
+    nested = {"quality", "gates", *(metric.field for metric in summarised())}
     flat = []
     for row in rows:
         line: dict[str, Any] = {}
         for key, value in row.items():
-            if key in NESTED:
+            if key in nested:
                 line.update({f"{key}.{inner}": each for inner, each in (value or {}).items() if inner != "values"})
             elif key not in NOT_IN_CSV:
                 line[key] = json.dumps(value) if isinstance(value, (dict, list)) else value

@@ -1,68 +1,104 @@
-"""What one good launch measured, read back from the files that it left."""
+"""What one launch left: its files, each read once, for the row and for the timeline."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common.contract import Failure
-from orchestrator.base.flags import Flag
+from common.contract import Failure, Job, Loaded, Result, Sample
+from orchestrator.base.outcomes import Flag
 from orchestrator.judge import analysis
 from orchestrator.judge.launch_files import read_job, read_result, read_samples
 from orchestrator.judge.speed import launch_metrics
 
-ENERGY = ("energy_j_per_token", "energy_idle_subtracted_j_per_token")
-MIB = 1024 * 1024
+MACHINE = "machine.json"
 MOVED = 0.20  # of the bandwidth between the probes before and after a launch
 SLOW_FIRST = 1.10  # times the median of the other iterations of a launch
 
 
-def read_launch(directory: Path) -> dict[str, Any]:
-    """What one good launch measured."""
-    result = read_result(directory)
-    if isinstance(result, Failure):
-        raise ValueError(f"{directory / 'out' / 'result.json'} says {result.outcome}, the journal ok")
-    metrics = launch_metrics(read_samples(directory), read_job(directory), result.streams)
-    loaded, memory = result.loaded, result.memory
-    if not result.warmup.steady:
-        metrics["flags"].append(Flag.NOT_STEADY)
-    if not result.streams:
-        metrics["flags"].append(Flag.NOT_STREAMED)
-    durations = metrics["e2e_tps"]
-    if len(durations) > 2 and median(durations[1:]) > SLOW_FIRST * durations[0]:
-        metrics["flags"].append(Flag.SLOW_FIRST)
-    worked_out = _evidence(directory)
-    probes = [value for value in worked_out["bandwidth_gbs"].values() if value]
-    if probes and 1 - min(probes) / max(probes) > MOVED:
-        metrics["flags"].append(Flag.BANDWIDTH_MOVED)
-    if worked_out["cache_resident"]:
-        metrics["flags"].append(Flag.CACHE_RESIDENT)
-    return {
-        **worked_out,
-        **metrics,
-        "flags": metrics["flags"] + worked_out["flags"],
-        "bandwidth_gbs": max(probes, default=None),
-        "directory": str(directory),
-        "version": loaded.version,
-        "threads": loaded.threads,
-        "loaded": vars(loaded),
-        "load_s": result.load_s,
-        "first_generate_s": result.first_generate_s,
-        "weights_mib": loaded.weight_bytes / MIB,
-        "kv_mib": None if loaded.kv_bytes is None else loaded.kv_bytes / MIB,
-        "peak_host_mib": memory.peak_host_mib,
-        "peak_mapped_file_mib": memory.peak_mapped_file_mib,
-    }
+@dataclass(frozen=True)
+class LaunchRecord:
+    """One launch. A file is read when it is first asked for; one that is missing or damaged raises then.
+
+    Raises OSError or ValueError. Of a launch that failed any file may be missing; of one that an earlier
+    version of the suite made, what the host worked out (`analysis`).
+    """
+
+    directory: Path
+
+    @cached_property
+    def result(self) -> Result:
+        """What the engine said at its end."""
+        result = read_result(self.directory)
+        if isinstance(result, Failure):
+            raise ValueError(f"{self.directory / 'out' / 'result.json'} says {result.outcome}, the journal ok")
+        return result
+
+    @cached_property
+    def job(self) -> Job:
+        """What the engine was asked to do."""
+        return read_job(self.directory)
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """Its iterations, in order."""
+        return read_samples(self.directory)
+
+    @cached_property
+    def analysis(self) -> dict[str, Any]:
+        """What the host worked out when the launch ended; empty where it did not."""
+        path = self.directory / analysis.FILE
+        return _json(path) if path.is_file() else {}
+
+    @cached_property
+    def machine(self) -> dict[str, Any]:
+        """The monitor's record of the time it ran; empty where there is none."""
+        path = self.directory / MACHINE
+        return _json(path) if path.is_file() else {}
+
+    @cached_property
+    def speed(self) -> dict[str, Any]:
+        """The speeds of every measured iteration, and its steps: see `launch_metrics`."""
+        return launch_metrics(self.samples, self.job, self.result.streams)
+
+    @property
+    def loaded(self) -> Loaded:
+        """What the engine says it loaded."""
+        return self.result.loaded
+
+    @property
+    def bandwidth_gbs(self) -> float | None:
+        """The better probe of before and after."""
+        return max(self._probes, default=None)
+
+    @property
+    def flags(self) -> set[str]:
+        """What throws doubt on this launch's figures."""
+        flags: set[str] = {*self.speed["flags"], *self.analysis.get("flags", [])}
+        if not self.result.warmup.steady:
+            flags.add(Flag.NOT_STEADY)
+        if not self.result.streams:
+            flags.add(Flag.NOT_STREAMED)
+        speeds = self.speed["e2e_tps"]
+        if len(speeds) > 2 and median(speeds[1:]) > SLOW_FIRST * speeds[0]:
+            flags.add(Flag.SLOW_FIRST)
+        if self._probes and 1 - min(self._probes) / max(self._probes) > MOVED:
+            flags.add(Flag.BANDWIDTH_MOVED)
+        if self.analysis.get("cache_resident"):
+            flags.add(Flag.CACHE_RESIDENT)
+        return flags
+
+    @property
+    def _probes(self) -> list[float]:
+        return [value for value in self.analysis.get("bandwidth_gbs", {}).values() if value]
 
 
-def _evidence(directory: Path) -> dict[str, Any]:
-    """What the host worked out about a launch; a launch of an earlier version of the suite has none of it."""
-    unknown = dict.fromkeys((
-        "reads", "kv_needed_mib", "cache_resident", "mbu", "prefill_flops", "quality", "quality_reason", "greedy_match",
-        "answers", "peak_device_mib", "peak_device_source", "energy_validity", *ENERGY,
-    ))  # fmt: skip
-    path = directory / analysis.FILE
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return {"bandwidth_gbs": {}, "flags": [], **unknown, **known}
+def _json(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} holds no object")
+    return content

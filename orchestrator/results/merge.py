@@ -47,7 +47,9 @@ def load(path: Path) -> dict[str, Any]:
         summary = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{file} is not valid JSON: {error}; make it anew from the runs with `merge`") from error
-    schema = summary.get("schema") if isinstance(summary, dict) else None
+    if not isinstance(summary, dict):
+        summary = {}
+    schema = summary.get("schema")
     if schema != SCHEMA:
         raise UserError(
             f"{file} has schema {schema!r}, this suite reads schema {SCHEMA}: read it with the version of the suite "
@@ -61,7 +63,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _is_row(row: Any) -> bool:
-    return isinstance(row, dict) and row.keys() >= NEEDED and row["outcome"] in list(OUTCOMES)
+    return isinstance(row, dict) and row.keys() >= NEEDED and str(row["outcome"]) in OUTCOMES
 
 
 def merge_results(paths: list[Path], say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def split(summary: dict[str, Any], path: Path) -> list[Part]:
     return list(own.values())
 
 
-def _refuse_mixtures(rows: list[dict], runs: list[dict]) -> None:
+def _refuse_mixtures(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
     if not rows:
         return
     frame = pd.DataFrame([{key: row.get(key) for key in [*ALIKE, "workload", "source", "run_id"]} for row in rows])
@@ -128,13 +130,14 @@ def _refuse_mixtures(rows: list[dict], runs: list[dict]) -> None:
             )
 
 
-def _why(runs: list[dict | None]) -> str:
+def _why(runs: list[dict[str, Any] | None]) -> str:
     """Which of the things that a workload hash is made of differ: model bytes, prompts."""
-    models = [(run.get("model") or {}).get("digest") for run in runs if run]
-    if None in models or len(models) < len(runs):
+    present = [run for run in runs if run]
+    models = [model["digest"] for run in present if (model := run.get("model")) and model.get("digest")]
+    if len(models) < len(runs):
         return "other model files or prompts"
     if len(set(models)) > 1:
         return "the model's files differ (sha256 " + ", ".join(digest[:12] for digest in models) + ")"
-    suites = dict.fromkeys(run["host"]["suite"]["commit"] or "unknown" for run in runs)
+    suites = dict.fromkeys(run["host"]["suite"]["commit"] or "unknown" for run in present)
     commits = f" (suite {', '.join(commit[:12] for commit in suites)})" if len(suites) > 1 else ""
     return f"the model is the same, the prompts differ: another --prompt, or another version of the suite{commits}"

@@ -1,11 +1,12 @@
-"""A summary row: which one it is, and by which names a reader tells rows apart."""
+"""How rows are named, told apart and grouped: a row as summary.json holds it, see `record`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.base.flags import Flag, known_flags
+from orchestrator.base.outcomes import Flag, known_flags
 
+Row = dict[str, Any]  # the JSON of a `RowRecord`, which says what every field holds
 IDENTITY = (
     "engine", "title", "engine_version", "variant", "precision", "scheme", "model", "device", "device_name", "machine",
     "isolation", "batch_size", "prompt_tokens", "new_tokens", "workload", "source", "image", "image_id",
@@ -21,9 +22,6 @@ def row_names(rows: list[Row]) -> list[str]:
 def row_identity(row: Row) -> dict[str, Any]:
     """The fields of a row that say which one it is, for JSON."""
     return {key: row.get(key) for key in IDENTITY}
-
-
-Row = dict[str, Any]
 
 
 def workload_title(row: Row) -> str:
@@ -57,7 +55,7 @@ def telling(rows: list[Row]) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _identity(row: Row, keys: list[str]) -> tuple:
+def _identity(row: Row, keys: list[str]) -> tuple[Any, ...]:
     return row["title"], row["variant"], row["batch_size"], *(row.get(key) for key in keys)
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 
 from orchestrator.base.cache import json_hash
 from orchestrator.base.errors import UserError
+from orchestrator.results.metrics.registry import stored
 from orchestrator.results.summary import SCHEMA as SUMMARY_SCHEMA
 
 SCHEMA = 1
@@ -26,9 +27,12 @@ TEXTS = (
     "isolation", "workload", "outcome", "reason", "source",
 )  # fmt: skip
 COUNTS = ("batch_size", "prompt_tokens", "new_tokens", "threads", "launches", "iterations")
-NUMBERS = ("weights_mib", "kv_mib", "peak_host_mib", "peak_device_mib", "energy_j_per_token", "mbu", "mfu", "load_s")
-NESTED = ("decode_tps.median", "decode_tps.low", "decode_tps.high", "decode_tps.level", "prefill_tps.median",
-          "e2e_tps.mean", "ttft_s.median", "quality.kl", "quality.top1", "quality.perplexity")  # fmt: skip
+OF_SUMMARY = ("median", "low", "high", "level", "mean")
+VIEWS = """
+CREATE OR REPLACE VIEW current AS SELECT * FROM runs
+    QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY records DESC, number DESC) = 1;
+CREATE OR REPLACE VIEW latest AS SELECT rows.* FROM rows SEMI JOIN current USING (run_id, journal);
+"""
 TABLES = f"""
 CREATE TABLE meta (store_schema INTEGER, summary_schema INTEGER);
 INSERT INTO meta VALUES ({SCHEMA}, {SUMMARY_SCHEMA});
@@ -37,11 +41,8 @@ CREATE TABLE runs (number INTEGER, run_id VARCHAR, journal VARCHAR, records INTE
     device_name VARCHAR, profile VARCHAR, directory VARCHAR, head JSON, PRIMARY KEY (run_id, journal));
 CREATE TABLE rows (run_id VARCHAR, journal VARCHAR, position INTEGER, started TIMESTAMP,
     {", ".join(f"{name} VARCHAR" for name in TEXTS)}, {", ".join(f"{name} INTEGER" for name in COUNTS)},
-    {", ".join(f"{name.replace('.', '_')} DOUBLE" for name in (*NUMBERS, *NESTED))}, "row" JSON);
-CREATE VIEW current AS SELECT * FROM runs
-    QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY records DESC, number DESC) = 1;
-CREATE VIEW latest AS SELECT rows.* FROM rows SEMI JOIN current USING (run_id, journal);
-"""
+    "row" JSON);
+{VIEWS}"""
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def append(path: Path, parts: list[Part]) -> Receipt:
         if not connection.execute("SHOW TABLES").fetchall():
             connection.execute(TABLES)
         _check(connection, path)
+        _add_columns(connection)
         known = set(connection.execute("SELECT run_id, journal FROM runs").fetchall())
         added = 0
         for part in parts:
@@ -97,7 +99,7 @@ def load(path: Path) -> dict[str, Any]:
         found = connection.execute('SELECT run_id, "row" FROM latest ORDER BY position').fetchall()
     if not heads:
         raise UserError(f"{path} holds no run: add some with `./benchmark.sh merge DIR... --store {path}`")
-    rows: dict[str, list[dict]] = {run_id: [] for run_id, _ in heads}
+    rows: dict[str, list[dict[str, Any]]] = {run_id: [] for run_id, _ in heads}
     for run_id, row in found:
         rows[run_id].append(json.loads(row))
     return joined([Part(**json.loads(head), rows=rows[run_id]) for run_id, head in heads])
@@ -119,7 +121,7 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[Any]:
     """A connection; whatever DuckDB says against the file is one line."""
     import duckdb  # noqa: PLC0415 - most commands never need it, and it takes a while
 
-    settings = {"autoinstall_known_extensions": "false"}  # nothing is fetched from a network
+    settings: dict[str, Any] = {"autoinstall_known_extensions": "false"}  # nothing is fetched from a network
     try:
         with duckdb.connect(str(path), read_only=read_only, config=settings) as connection:
             yield connection
@@ -144,6 +146,29 @@ def _check(connection: Any, path: Path) -> None:
         )
 
 
+def _columns() -> dict[str, tuple[str, ...]]:
+    """The figures that a row has a column for: name and path in the row."""
+    paths = [
+        (metric.field, inner) if inner else tuple(metric.field.split("."))
+        for metric in stored()
+        for inner in (OF_SUMMARY if metric.is_summary else [""])
+    ]
+    return {"_".join(path): path for path in paths}
+
+
+def _add_columns(connection: Any) -> None:
+    """A column for each metric; a file that an earlier version of the suite made lacks the newest."""
+    present = {name for name, *_ in connection.execute("DESCRIBE rows").fetchall()}
+    for name in _columns().keys() - present:
+        connection.execute(f'ALTER TABLE rows ADD COLUMN "{name}" DOUBLE')
+    connection.execute(VIEWS)
+
+
+def _figure(row: dict[str, Any], path: tuple[str, ...]) -> float | None:
+    value = row.get(path[0])
+    return (value or {}).get(path[1]) if len(path) > 1 else value
+
+
 def _key(run: dict[str, Any]) -> tuple[str, str, int]:
     """Run, state and length of the journal. A summary without them is known by what it says."""
     if "run_id" in run:
@@ -165,14 +190,18 @@ def _insert(connection: Any, key: tuple[str, str, int], part: Part) -> None:
         [*key, run.get("started"), run.get("hostname"), device.get("kind"), device.get("name"), run.get("profile"),
          run.get("directory"), head],
     )  # fmt: skip
-    names = ["run_id", "journal", "position", "started", *TEXTS, *COUNTS, *NUMBERS, *NESTED, "row"]
+    columns = _columns()
+    names = ["run_id", "journal", "position", "started", *TEXTS, *COUNTS, *columns, "row"]
     lines = []
     for position, row in enumerate(part.rows):
-        values = [row.get(name) for name in (*TEXTS, *COUNTS, *NUMBERS)]
-        values += [(row.get(name.split(".")[0]) or {}).get(name.split(".")[1]) for name in NESTED]
+        values = [row.get(name) for name in (*TEXTS, *COUNTS)] + [_figure(row, path) for path in columns.values()]
         whole = json.dumps({**row, "run_id": run_id}, allow_nan=False)
         lines.append([run_id, journal, position, row.get("started") or run.get("started"), *values, whole])
-    casts = ", ".join(f'TRY_CAST("{name}" AS TIMESTAMP)' if name == "started" else f'"{name}"' for name in names)
+    casts = ", ".join(
+        f'TRY_CAST("{name}" AS TIMESTAMP) AS "{name}"' if name == "started" else f'"{name}"' for name in names
+    )
     connection.register("incoming", pd.DataFrame(lines, columns=names, dtype=object))
-    connection.execute(f"INSERT INTO rows SELECT {casts} FROM incoming")  # one by one, 10,000 rows take a minute
+    connection.execute(
+        f"INSERT INTO rows BY NAME SELECT {casts} FROM incoming"
+    )  # one by one, 10,000 rows take a minute
     connection.unregister("incoming")

@@ -21,7 +21,8 @@ LOG = "loading /model\n\x1b[31mValueError: hidden size 896 is not divisible by 2
 def metric(median, rng, launches=5, spread=0.02):
     """A metric as `stats.summary` gives it, of launches that scatter around `median`."""
     values = [median * (1 + rng.gauss(0, spread)) for _ in range(launches)]
-    return stats.summary(values, [value * (1 + rng.gauss(0, spread / 3)) for value in values for _ in range(3)])
+    found = stats.summary(values, [value * (1 + rng.gauss(0, spread / 3)) for value in values for _ in range(3)])
+    return found and found.as_json()
 
 
 def row(engine="alpha", precision="float32", seed=0, launches=5, **changes):

@@ -33,7 +33,7 @@ def row(engine="alpha", variant="float32", speed=100.0, spread=STEADY, *, peak=1
                         "peak_device_mib": [None] * count, "energy_j_per_token": [None] * count},
         "quality": {"kl": 0.001, "top1": 0.99}, "quality_reason": None, "gates": {}, "flags": [], "caveat": None,
         "image": f"venv:{engine}-1", "image_id": f"{engine}-1",
-        **{name: stats.summary(values[name], values[name]) for name in SPEEDS},
+        **{name: stats.summary(values[name], values[name]).as_json() for name in SPEEDS},
     }  # fmt: skip
     return {**made, **changes}
 

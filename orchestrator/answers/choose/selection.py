@@ -8,19 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.answers.choose.pareto import TRADED, axes_of, cost, pareto_set
 from orchestrator.answers.compare.pairing import rows_of, side_by_side
 from orchestrator.base import stats
 from orchestrator.base.errors import UserError, unknown
 from orchestrator.base.escape import first_line
-from orchestrator.base.flags import Flag
-from orchestrator.results.metrics import METRICS, Bound, Metric, as_json, launches
+from orchestrator.base.outcomes import Flag
+from orchestrator.results.metrics.metric import Bound, Metric
+from orchestrator.results.metrics.registry import METRICS, asked_for, launches, objectives
 from orchestrator.results.row import Row, by_workload, notes, row_identity, row_names, workload_title
-
-OBJECTIVES = {  # what --objective may say, and the quantity it stands for
-    "decode_tps": "decode_tps", "throughput": "e2e_tps", "memory": "memory", "energy": "energy", "quality": "kl",
-}  # fmt: skip
-TRADED = ("kl", "memory", "decode_tps")  # quality, memory, speed: what is given up for the objective
-SPEEDS = ("decode_tps", "e2e_tps")  # one speed is one axis
 
 
 @dataclass(frozen=True)
@@ -67,10 +63,10 @@ def choose(
             + ", ".join(f"{key} {' or '.join(names)}" for key, names in filters.items())
             + ": ask for less with --device, --precision or --engines"
         )
-    quantity = METRICS[OBJECTIVES[objective]]
+    quantity = objectives()[objective]
     return {
         "schema": 1,
-        "objective": {"name": objective, **as_json(quantity)},
+        "objective": {"name": objective, **quantity.as_json()},
         "constraints": [each.described() for each in constraints],
         "filters": {key: list(names) for key, names in filters.items()},
         "answers": [_answer(group, quantity, constraints, filters) for group in kept.values()],
@@ -115,8 +111,8 @@ def _answer(every: list[Row], objective: Metric, constraints: list[Constraint], 
     able = [row for row, found in misses if not found and objective.read(row).value is not None]
     able.sort(key=lambda row: _rank(objective, row))
     pick = able[0] if able else None
-    axes, lacking = _axes(objective, able)
-    front, unplaced = _pareto(able, axes)
+    axes, lacking = axes_of(objective, able)
+    front, unplaced = pareto_set(able, axes)
     shown = {id(row) for row in [*front, *unplaced]}
     straddling = [
         {"name": named[id(row)], **each} for row, found in judged for each in found if each["straddles"]
@@ -154,8 +150,8 @@ def _answer(every: list[Row], objective: Metric, constraints: list[Constraint], 
 
 
 def _values(row: Row) -> dict[str, dict[str, Any]]:
-    """Every quantity of a row in its canonical unit; unknown is null, with the reason."""
-    found = {key: quantity.read(row) for key, quantity in METRICS.items()}
+    """Every metric that a question can name, in its canonical unit; unknown is null, with the reason."""
+    found = {metric.key: metric.read(row) for metric in asked_for()}
     return {
         key: {"value": each.value, "low": each.low, "high": each.high, "why_unknown": each.why}
         for key, each in found.items()
@@ -189,41 +185,10 @@ def _unknown_objective(row: Row, objective: Metric) -> dict[str, Any]:
             "why_unknown": objective.read(row).why}  # fmt: skip
 
 
-def _cost(quantity: Metric, value: float) -> float:
-    """Smaller is better, whatever the quantity."""
-    return -value if quantity.more_is_better else value
-
-
 def _rank(objective: Metric, row: Row) -> tuple[float, ...]:
     """By the objective; rows of the same figure by quality, memory and speed."""
     readings = [(each, each.read(row).value) for each in (objective, *(METRICS[key] for key in TRADED))]
-    return tuple(math.inf if value is None else _cost(quantity, value) for quantity, value in readings)
-
-
-# -- the Pareto set ----------------------------------------------------------------------------------------------------
-
-
-def _axes(objective: Metric, rows: list[Row]) -> tuple[list[Metric], list[Metric]]:
-    """(axes, those left out because no row knows them): the objective against quality, memory and speed."""
-    traded = [key for key in TRADED if key != objective.key and not (key in SPEEDS and objective.key in SPEEDS)]
-    wanted = [objective, *(METRICS[key] for key in traded)]
-    known = [each for each in wanted if any(each.read(row).value is not None for row in rows)]
-    return known, [each for each in wanted if each not in known] if rows else []
-
-
-def _pareto(rows: list[Row], axes: list[Metric]) -> tuple[list[Row], list[Row]]:
-    """(rows that no other beats on every axis, rows that cannot be placed since an axis is unknown), by medians."""
-    costs = [[None if (value := axis.read(row).value) is None else _cost(axis, value) for axis in axes] for row in rows]
-    placed = [(cost, row) for row, cost in zip(rows, costs, strict=True) if None not in cost]
-    front: list[tuple[list[float], Row]] = []
-    for cost, row in sorted(placed, key=lambda each: each[0]):  # whoever dominates a row comes before it
-        if not any(_dominates(other, cost) for other, _ in front):
-            front.append((cost, row))
-    return [row for _, row in front], [row for row, cost in zip(rows, costs, strict=True) if None in cost]
-
-
-def _dominates(ours: list[float], theirs: list[float]) -> bool:
-    return all(a <= b for a, b in zip(ours, theirs, strict=True)) and ours != theirs
+    return tuple(math.inf if value is None else cost(quantity, value) for quantity, value in readings)
 
 
 # -- what cannot be told apart from the pick ---------------------------------------------------------------------------
@@ -255,13 +220,10 @@ def _not_apart(pick: Row, row: Row, objective: Metric) -> str | None:
         own, other = launches(pick, objective), launches(row, objective)
         blocks = sorted(own.keys() & other.keys())
         if len(blocks) >= stats.MIN_LAUNCHES:
-            verdict = stats.paired([own[b] for b in blocks], [other[b] for b in blocks])
-            if verdict["verdict"] == ("faster" if objective.more_is_better else "slower"):
+            found = stats.paired([own[b] for b in blocks], [other[b] for b in blocks])
+            if found.verdict == ("faster" if objective.more_is_better else "slower"):
                 return None
-            return (
-                f"{verdict['verdict']}: {verdict['ratio']:.3f} times its value "
-                f"[{verdict['low']:.3f}, {verdict['high']:.3f}], block by block"
-            )
+            return f"{found.verdict}: {found.ratio:.3f} times its value {found.bounds}, block by block"
     if ours.low is None or theirs.low is None:
         fewest = min(pick["launches"], row["launches"])
         if fewest < stats.MIN_LAUNCHES:

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.base.escape import one_line
 from orchestrator.base.terminal import WIDTH, grid
-from orchestrator.results.metrics import METRICS
+from orchestrator.results.metrics.registry import METRICS
 
 NAMED = 20  # rows that are listed where all rows of a fleet could be
 SIGNS = {"more": "at least", "less": "at most"}

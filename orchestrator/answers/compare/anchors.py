@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.answers.compare.pairing import RUN, Pair, Selector, pairs
 from orchestrator.base import stats
 from orchestrator.base.errors import UserError
-from orchestrator.results.metrics import Metric, launches
+from orchestrator.base.stats import Interval
+from orchestrator.results.metrics.metric import Metric
+from orchestrator.results.metrics.registry import launches
 from orchestrator.results.row import Row
 
 PLACE = (*RUN, "workload")  # where and on what work an anchor stood beside a row
@@ -21,10 +22,10 @@ PLACE = (*RUN, "workload")  # where and on what work an anchor stood beside a ro
 
 @dataclass(frozen=True)
 class Anchor:
-    """A pair that stands for the machine, and how far it moved: `drift` is of the form of `stats.unpaired`."""
+    """A pair that stands for the machine, and how far it moved: by how much."""
 
     pair: Pair
-    drift: dict[str, Any]
+    drift: Interval
 
     @property
     def doubt(self) -> str | None:
@@ -79,16 +80,16 @@ class Anchors:
     def find(self, pair: Pair) -> Anchor | None:
         """The anchor of a pair: of those that stood beside it in both runs the one with the narrowest drift."""
         found = self._by_place.get(_place(pair), [])
-        return min(found, key=lambda each: math.log(each.drift["high"] / each.drift["low"]), default=None)
+        return min(found, key=lambda each: math.log(each.drift.high / each.drift.low), default=None)
 
 
-def relative(pair: Pair, anchor: Anchor, quantity: Metric) -> dict[str, Any]:
-    """The pair's ratio over the anchor's, of the form of `stats.unpaired`, with `launches` (before, after)."""
+def relative(pair: Pair, anchor: Anchor, quantity: Metric) -> tuple[Interval, tuple[int, int]]:
+    """The pair's ratio over the anchor's, and how many launches it is made of (before, after)."""
     sides = []
     for row, beside in ((pair.after, anchor.pair.after), (pair.before, anchor.pair.before)):
         ours, theirs = launches(row, quantity), launches(beside, quantity)
         sides.append([ours[block] / theirs[block] for block in sorted(ours.keys() & theirs.keys())])
-    return {**stats.unpaired(*sides), "launches": [len(sides[1]), len(sides[0])]}
+    return stats.unpaired(*sides), (len(sides[1]), len(sides[0]))
 
 
 def _place(pair: Pair) -> tuple[tuple, tuple]:

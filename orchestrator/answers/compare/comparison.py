@@ -17,12 +17,12 @@ from orchestrator.answers.compare.pairing import Pair, Selector, pairs, rows_of,
 from orchestrator.base import stats
 from orchestrator.base.errors import UserError
 from orchestrator.base.escape import first_line
-from orchestrator.base.flags import Flag
-from orchestrator.base.outcomes import Outcome
-from orchestrator.results.metrics import METRICS, Metric, as_json, launches
+from orchestrator.base.outcomes import OUTCOMES, Flag, Outcome
+from orchestrator.base.stats import Interval
+from orchestrator.results.metrics.metric import Metric
+from orchestrator.results.metrics.registry import METRICS, launches
 from orchestrator.results.row import Row, row_identity, row_names, workload_title
 
-COMPARABLE = ("decode_tps", "prefill_tps", "e2e_tps", "ttft", "itl", "memory", "energy")
 NOT_COMPARABLE, CANNOT_TELL = "not comparable", "cannot tell"
 UNANCHORED = "launches of two runs, without an anchor"
 NO_ANCHOR, TOO_WIDE = "no anchor", "the interval is too wide"
@@ -70,7 +70,7 @@ def compare(directories: list[Path], question: Question, barred: set[str] = froz
     used = _used_anchors(found, anchors)
     return {
         "schema": 1,
-        "metric": as_json(quantity),
+        "metric": quantity.as_json(),
         "before": _described(before),
         "after": _described(after),
         "threshold": question.threshold,
@@ -177,7 +177,7 @@ def _is_lost(pair: Pair) -> bool:
     """Whether a row that was ok is so no more, by the engine's own doing."""
     if pair.before is None or pair.after is None or pair.before["outcome"] != Outcome.OK:
         return False
-    return Outcome(pair.after["outcome"]).is_loss
+    return OUTCOMES[pair.after["outcome"]].is_loss
 
 
 def _statistics(pair: Pair, quantity: Metric, anchors: Anchors | None, question: Question) -> dict[str, Any]:
@@ -192,22 +192,22 @@ def _statistics(pair: Pair, quantity: Metric, anchors: Anchors | None, question:
         method = UNANCHORED if quantity.drifts else "launches of two runs"
         return {"method": method, **_verdict(plain, quantity, counts, "ratio", pair)}
     anchor = anchors.find(pair)
-    ratio = _ratio(plain) or _medians(pair, quantity)
+    ratio = _ratio(plain, pair, quantity)
     if anchor is None:
         why = NO_ANCHOR
         return {"method": UNANCHORED, "ratio": ratio, "verdict": CANNOT_TELL, "why": why}
     if anchor.pair == pair:
         why = "it is the anchor: the others are measured against it"
         return {"method": "is the anchor", "ratio": ratio, "verdict": CANNOT_TELL, "why": why}
-    found = relative(pair, anchor, quantity)
-    judged = _verdict(found, quantity, tuple(found["launches"]), "against_anchor", pair)
+    found, counts = relative(pair, anchor, quantity)
+    judged = _verdict(found, quantity, counts, "against_anchor", pair)
     return {"method": "against the anchor", **judged, "ratio": ratio, "anchor": _name(anchor)}
 
 
-def _verdict(found: dict[str, Any], quantity: Metric, counts: tuple[int, int], key: str, pair: Pair) -> dict[str, Any]:
+def _verdict(found: Interval, quantity: Metric, counts: tuple[int, int], key: str, pair: Pair) -> dict[str, Any]:
     """The statistic's word in the quantity's own words, and why where it cannot tell. `counts` are launches."""
     better, worse = quantity.words if quantity.more_is_better else quantity.words[::-1]
-    word = {"faster": better, "slower": worse}.get(found["verdict"], found["verdict"])
+    word = {"faster": better, "slower": worse}.get(found.verdict, found.verdict)
     why = None
     if word == CANNOT_TELL:
         why = TOO_WIDE
@@ -217,19 +217,20 @@ def _verdict(found: dict[str, Any], quantity: Metric, counts: tuple[int, int], k
                 why += ", in the same blocks as the anchor's"
             if not min(counts):
                 why = "the launches' own values are not in these results: `report DIR` makes them anew from a journal"
-    return {key: _ratio(found) or (_medians(pair, quantity) if key == "ratio" else None), "verdict": word, "why": why}
+    shown = _ratio(found, pair, quantity) if key == "ratio" else _known(found)
+    return {key: shown, "verdict": word, "why": why}
 
 
-def _ratio(found: dict[str, Any]) -> dict[str, Any] | None:
-    if found["ratio"] is None:
-        return None
-    return {key: found[key] for key in ("ratio", "low", "high", "level")}
+def _ratio(found: Interval, pair: Pair, quantity: Metric) -> dict[str, Any] | None:
+    """The ratio of the launches; of the rows' own figures, without an interval, where there are no launches' values."""
+    if found.ratio is None:
+        before, after = (quantity.read(side).value for side in (pair.before, pair.after))
+        found = Interval(after / before if before else None)
+    return _known(found)
 
 
-def _medians(pair: Pair, quantity: Metric) -> dict[str, Any] | None:
-    """The ratio of the rows' own figures, without an interval: all there is without the launches' values."""
-    before, after = (quantity.read(side).value for side in (pair.before, pair.after))
-    return {"ratio": after / before, "low": None, "high": None, "level": None} if before else None
+def _known(found: Interval) -> dict[str, Any] | None:
+    return None if found.ratio is None else found.as_json()
 
 
 def _set_regression(row: dict[str, Any], quantity: Metric, threshold: float) -> None:
@@ -286,6 +287,6 @@ def _used_anchors(found: list[Pair], anchors: Anchors | None) -> list[dict[str, 
             used.setdefault(id(anchor), (anchor, pair))
     return [
         {"name": _name(anchor), "work": workload_title(anchor.pair.either),
-         **row_identity(anchor.pair.either), **_ratio(anchor.drift), "doubt": anchor.doubt}
+         **row_identity(anchor.pair.either), **anchor.drift.as_json(), "doubt": anchor.doubt}
         for anchor, _ in used.values()
     ]  # fmt: skip

@@ -11,10 +11,12 @@ import pandas as pd
 from orchestrator.answers.compare.comparison import CANNOT_TELL, NO_ANCHOR, TOO_WIDE, UNANCHORED
 from orchestrator.base import escape, stats
 from orchestrator.base.escape import one_line
-from orchestrator.base.flags import Flag, known_flags
+from orchestrator.base.outcomes import Flag, known_flags
+from orchestrator.base.stats import Interval
 from orchestrator.base.terminal import WIDTH, grid
 from orchestrator.report.tables.markdown_table import pipe_table
-from orchestrator.results.metrics import METRICS, Metric
+from orchestrator.results.metrics.metric import Metric
+from orchestrator.results.metrics.registry import METRICS
 
 QUICK = "warning: a quick profile is not a measurement: compare runs of --profile standard or publish"
 REMEDIES = {
@@ -108,10 +110,7 @@ def _value(side: dict[str, Any] | None, quantity: Metric) -> str:
 
 
 def _ratio(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return "-"
-    interval = "" if found["low"] is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
-    return f"{found['ratio']:.3f}{interval}"
+    return "-" if found is None else str(Interval(**found))
 
 
 def _counted(found: dict[str, Any]) -> str:
@@ -127,10 +126,10 @@ def _remarks(found: dict[str, Any], quantity: Metric) -> list[str]:
         lines.append(QUICK)
     lines += _about_failing(found)
     for anchor in found["anchors"]:
-        interval = f"[{anchor['low']:.3f}, {anchor['high']:.3f}], level {anchor['level']:.4f}"
+        drift = Interval(*(anchor[key] for key in ("ratio", "low", "high", "level")))
         lines.append(
-            f"anchor {one_line(anchor['name'], 100)} ({one_line(anchor['work'], 90)}): {anchor['ratio']:.3f} "
-            f"{interval}: what moved it, the machine, is taken out of the other ratios"
+            f"anchor {one_line(anchor['name'], 100)} ({one_line(anchor['work'], 90)}): {drift}, "
+            f"level {drift.level:.4f}: what moved it, the machine, is taken out of the other ratios"
         )
         if abs(anchor["ratio"] - 1) > stats.WIDE:
             lines.append(

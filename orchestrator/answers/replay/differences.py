@@ -9,7 +9,8 @@ from typing import Any
 from orchestrator.answers.replay import recorded_row
 from orchestrator.answers.replay.recorded_row import RecordedRow
 from orchestrator.base import stats
-from orchestrator.base.flags import known_flags
+from orchestrator.base.outcomes import known_flags
+from orchestrator.base.stats import Interval
 from orchestrator.machine.detect import Device
 from orchestrator.models.model import Model
 from orchestrator.plan.cells import Cell
@@ -168,7 +169,7 @@ def compare_tokens(before: list[Path], now: list[Path]) -> tuple[bool | None, st
 
 
 def replay_verdict(
-    differences: list[Difference], ratio: dict[str, Any] | None, tokens: tuple[bool | None, str], tolerance: float,
+    differences: list[Difference], ratio: Interval | None, tokens: tuple[bool | None, str], tolerance: float,
     failure: str | None = None,
 ) -> tuple[str, str]:  # fmt: skip
     """(word, reason). `ratio` is what stats.unpaired gives, None where nothing was measured; `failure` says why."""
@@ -176,13 +177,13 @@ def replay_verdict(
         return NOT_COMPARABLE, "not the same: " + ", ".join(dict.fromkeys(each.what for each in differences))
     if failure:
         return NOT_REPRODUCED, f"the replay ended {failure}"
-    if ratio is None or ratio["low"] is None:
+    if ratio is None or ratio.low is None:
         return NOT_COMPARABLE, f"no interval: {stats.MIN_LAUNCHES} good launches are needed on either side"
-    interval = f"the ratio's interval [{ratio['low']:.3f}, {ratio['high']:.3f}]"
+    interval = f"the ratio's interval {ratio.bounds}"
     lowest, highest = 1 - tolerance, 1 + tolerance
-    if ratio["low"] > highest or ratio["high"] < lowest:
+    if ratio.is_beyond(lowest, highest):
         return NOT_REPRODUCED, f"{interval} lies outside 1 ± {tolerance:g}"
-    if ratio["low"] < lowest or ratio["high"] > highest:
+    if not ratio.is_within(lowest, highest):
         return NOT_REPRODUCED, (
             f"{interval} reaches beyond 1 ± {tolerance:g}: neither equal nor different is shown; "
             "more --launches, or a quieter machine, narrow it"
@@ -206,7 +207,7 @@ def conclusion(
     return {
         "schema": 1, "verdict": word, "reason": reason, "label": there.label, "engine": there.row["engine"],
         "variant": there.row["variant"], "workload": there.planned["workload"], "metric": METRIC,
-        "tolerance": tolerance, "ratio": ratio and {key: ratio[key] for key in ("ratio", "low", "high", "level")},
+        "tolerance": tolerance, "ratio": ratio and ratio.as_json(),
         "tokens": {"identical": tokens[0], "detail": tokens[1]},
         "original": _side(there), "replay": _side(again) if again else None,
         "differences": [asdict(each) for each in differences], "notes": notes,
@@ -237,12 +238,10 @@ def render(found: dict[str, Any], there: RecordedRow) -> str:
             f"{side['launches']} launches, {side['time']}"
         )
         lines += [f"            {flag.note}" for flag in known_flags(side["flags"])]
-    ratio = found["ratio"]
-    if ratio:
-        interval = "no interval"
-        if ratio["low"] is not None:
-            interval = f"[{ratio['low']:.3f}, {ratio['high']:.3f}] at level {ratio['level']:.4f}"
-        lines.append(f"  ratio     {ratio['ratio']:.3f} {interval}; tolerance 1 ± {found['tolerance']:g}")
+    if found["ratio"]:
+        ratio = Interval(**found["ratio"])
+        level = ", no interval" if ratio.level is None else f" at level {ratio.level:.4f}"
+        lines.append(f"  ratio     {ratio}{level}; tolerance 1 ± {found['tolerance']:g}")
         lines.append(f"  tokens    {found['tokens']['detail']}")
     lines += [f"  noted     {note}" for note in found["notes"]]
     for each in found["differences"]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from orchestrator.base.stats import order_statistic_interval
+from orchestrator.base.stats import paired
 
 WITHIN = 0.01  # of the dummy's delays
 OWN_LARGE, OWN_SMALL = 0.02, 0.05  # of the engine's own benchmark, for artefacts of LARGE bytes and below
@@ -40,15 +40,12 @@ def own_benchmark(ratios: list[float], artefact_bytes: int, step_s: float) -> st
     """
     if not ratios:
         return "not checked: the engine's own benchmark was not run"
-    middle, interval = median(ratios), order_statistic_interval(ratios)
+    middle, shown = median(ratios), paired(ratios, [1.0] * len(ratios))
     if step_s < SHORT_STEP_S:
         return f"not checked: {middle:.3f} of the engine's own benchmark; steps of {1000 * step_s:.2g} ms are too short"
     tolerance = OWN_LARGE if artefact_bytes >= LARGE else OWN_SMALL
     if abs(middle - 1) <= tolerance:
         return "pass"
-    if interval is not None and (interval[1] < 1 - tolerance or interval[0] > 1 + tolerance):
-        return (
-            f"fail: {middle:.3f} [{interval[0]:.3f}, {interval[1]:.3f}] of the engine's own benchmark, "
-            f"{100 * tolerance:.0f} % are allowed"
-        )
+    if shown.is_beyond(1 - tolerance, 1 + tolerance):
+        return f"fail: {shown} of the engine's own benchmark, {100 * tolerance:.0f} % are allowed"
     return f"not checked: {middle:.3f} of the engine's own benchmark, not enough launches to tell"

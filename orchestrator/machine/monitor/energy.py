@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import pairwise
 
-from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Flag
 
 # nvmlClocksEventReason…, nvml.h; the AMD probe translates into the same bits
 POWER_CAP = 0x04  # SwPowerCap

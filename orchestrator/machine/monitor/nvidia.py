@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Flag
 from orchestrator.machine.host import MIB
 from orchestrator.machine.monitor.probes import GpuProbe, Unavailable, combine
 

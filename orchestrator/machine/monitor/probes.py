@@ -7,7 +7,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Flag
 
 _TOGETHER: dict[str, Callable[[list], float]] = {
     **dict.fromkeys(("energy_j", "power_w", "device_used_mib", "power_limit_w"), sum),

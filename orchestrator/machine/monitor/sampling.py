@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Flag
 from orchestrator.machine.detect import Device
 from orchestrator.machine.monitor.amd import AmdProbe
 from orchestrator.machine.monitor.energy import flags, integrate

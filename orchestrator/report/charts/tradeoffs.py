@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.report.charts import style
 from orchestrator.report.charts.style import Figure
 from orchestrator.report.formatting import number, percent, scientific, speed
-from orchestrator.results.metrics import METRICS
+from orchestrator.results.metrics.registry import METRICS
 from orchestrator.results.row import Row
 
 Axis = Callable[[Row], float | None]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from orchestrator.report.charts.tradeoffs import decode, memory_mib, top1
 from orchestrator.report.formatting import number, percent, speed
-from orchestrator.results.metrics import SIZES
+from orchestrator.results.metrics.metric import SIZES
 from orchestrator.results.row import Row, notes, row_names
 
 MIN_TOP1 = 0.99

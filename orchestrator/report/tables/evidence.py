@@ -7,32 +7,27 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.base.escape import first_line
-from orchestrator.report.formatting import number, percent, scientific, utilisation
+from orchestrator.report.formatting import cell
+from orchestrator.report.tables.speed import measured
+from orchestrator.results.metrics.metric import Group
+from orchestrator.results.metrics.registry import in_table
 from orchestrator.results.row import Row, contender, telling
 
 
 def evidence(rows: list[Row]) -> pd.DataFrame:
-    """Distance to the hardware's limit, quality, energy and gates, for every row that is ok."""
-    keys, lines = telling(rows), []
-    for row in rows:
-        if row["outcome"] != "ok":
-            continue
-        quality = row["quality"] or {}
-        open_gates = [name for name, word in row["gates"].items() if not word.startswith("pass")]
-        lines.append([
-            contender(row, keys), row["variant"],
-            "in cache" if row["mbu"] is None and row.get("bandwidth_gbs") else percent(row["mbu"]),
-            utilisation(row["mfu"]), number(row["energy_j_per_token"]),
-            scientific(quality.get("kl")), scientific(quality.get("kl_p99")),
-            percent(quality.get("top1"), 2), number(quality.get("perplexity")), percent(quality.get("greedy_match")),
-            f"{len(row['gates']) - len(open_gates)} of {len(row['gates'])}"
-            + (f"; not checked: {', '.join(open_gates)}" if open_gates else ""),
-        ])  # fmt: skip
-    names = [
-        "Engine", "Variant", "MBU", "MFU", "J/token", "KL", "KL p99", "Top-1", "Perplexity", "Greedy match",
-        "Gates passed",
-    ]  # fmt: skip
-    return pd.DataFrame(lines, columns=names)
+    """Distance to the hardware's limit, energy, quality and gates, for every row that is ok."""
+    metrics = in_table(Group.LIMIT, Group.ENERGY, Group.QUALITY)
+    lines = [
+        [*names, *(cell(metric, row) for metric in metrics), _gates(row["gates"])] for names, row in measured(rows)
+    ]
+    return pd.DataFrame(lines, columns=["Engine", "Variant", *(metric.head for metric in metrics), "Gates passed"])
+
+
+def _gates(words: dict[str, str]) -> str:
+    """How many passed, and which were not checked."""
+    unchecked = [name for name, word in words.items() if not word.startswith("pass")]
+    passed = f"{len(words) - len(unchecked)} of {len(words)}"
+    return passed + (f"; not checked: {', '.join(unchecked)}" if unchecked else "")
 
 
 def limits(found: dict[str, Any] | None) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from orchestrator.base import stats
+from orchestrator.base.outcomes import Outcome
 from orchestrator.plan.engine import PRECISIONS
-from orchestrator.report.formatting import milliseconds, number, speed
+from orchestrator.report.formatting import cell, number, speed
+from orchestrator.results.metrics.metric import Group
+from orchestrator.results.metrics.registry import in_table
 from orchestrator.results.row import Row, contender, telling
 
 
@@ -28,28 +33,20 @@ def grid(rows: list[Row], text) -> pd.DataFrame:
 
 def detail(rows: list[Row]) -> pd.DataFrame:
     """Prefill, time to first token, step time, cold start, for every row that is ok."""
-    keys, lines = telling(rows), []
-    for row in rows:
-        if row["outcome"] != "ok":
-            continue
-        lines.append([
-            contender(row, keys), row["variant"], str(row["threads"] or "?"), speed(row, "prefill_tps"),
-            milliseconds(row["ttft_s"]), milliseconds(row["itl_s"]), _ms(row["itl_p90_s"]), _ms(row["itl_p99_s"]),
-            number(row["load_s"]), number(row["first_generate_s"]),
-        ])  # fmt: skip
-    names = [
-        "Engine",
-        "Variant",
-        "Threads",
-        "Prefill tok/s",
-        "TTFT ms",
-        "Step ms",
-        "p90 ms",
-        "p99 ms",
-        "Load s",
-        "First s",
+    metrics = in_table(Group.TIME)
+    lines = [
+        [*names, str(row["threads"] or "?"), *(cell(metric, row) for metric in metrics)]
+        for names, row in measured(rows)
     ]
-    return pd.DataFrame(lines, columns=names)
+    return pd.DataFrame(lines, columns=["Engine", "Variant", "Threads", *(metric.head for metric in metrics)])
+
+
+def measured(rows: list[Row]) -> Iterator[tuple[tuple[str, str], Row]]:
+    """((engine, variant), row) of every row that is ok."""
+    keys = telling(rows)
+    for row in rows:
+        if row["outcome"] == Outcome.OK:
+            yield (contender(row, keys), row["variant"]), row
 
 
 def ranking(rows: list[Row]) -> pd.DataFrame:
@@ -78,9 +75,4 @@ def against(row: Row, other: Row | None) -> tuple[str, str]:
     if not same_run or len(row["decode_tps"]["values"]) != len(other["decode_tps"]["values"]):
         return "-", "cannot tell (not measured side by side)"
     found = stats.paired(row["decode_tps"]["values"], other["decode_tps"]["values"])
-    interval = "" if found["low"] is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
-    return f"{found['ratio']:.3f}{interval}", found["verdict"]
-
-
-def _ms(value: float | None) -> str:
-    return "n/a" if value is None else number(value * 1000)
+    return str(found), found.verdict

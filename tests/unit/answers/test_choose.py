@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from orchestrator.base.flags import Flag
-from orchestrator.results.metrics import METRICS
+from orchestrator.base.outcomes import Flag
+from orchestrator.results.metrics.registry import asked_for
 from tests.support.summary_rows import STEADY, directory, failed, row
 from tests.support.terminal_output import complaint
 
@@ -335,7 +335,7 @@ def test_it_is_strict_json_and_tells_the_unit(chosen):
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["constraints"][0]["limit"] == pytest.approx(16e9 / 2**20)
     assert found["constraints"][0]["unit"] == "MiB"
-    assert set(only(found)["pick"]["values"]) == set(METRICS)
+    assert set(only(found)["pick"]["values"]) == {metric.key for metric in asked_for()}
 
 
 def test_a_fleet_that_cannot_be_told_apart_is_not_listed_whole(said):

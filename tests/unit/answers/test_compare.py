@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.answers.compare import comparison
 from orchestrator.answers.compare.comparison import Question
-from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Flag
 from tests.support.contenders import cell
 from tests.support.results_directory import results
 from tests.support.summary_rows import STEADY, directory, failed, row

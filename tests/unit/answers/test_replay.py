@@ -12,6 +12,7 @@ from common.limits import bandwidth
 from orchestrator.answers.replay import differences, measure_again, recorded_row
 from orchestrator.answers.replay.differences import Difference, replay_verdict
 from orchestrator.base import outcomes
+from orchestrator.base.stats import Interval
 from orchestrator.machine import host
 from orchestrator.models.resolve import resolve
 from orchestrator.plan import engine_yaml
@@ -31,7 +32,7 @@ SAME = (True, "identical")
 
 
 def ratio(low, high):
-    return {"ratio": 1.0, "low": low, "high": high, "level": 0.9}
+    return Interval(1.0, low, high, 0.9)
 
 
 # -- the verdict -----------------------------------------------------------------------------------------------------

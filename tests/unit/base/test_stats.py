@@ -48,7 +48,7 @@ def test_the_input_is_left_as_it_was():
 
 
 def test_summary_of_few_launches_has_no_interval_but_all_values():
-    found = stats.summary([10.0, 14.0], [9.0, 10.0, 11.0, 14.0])
+    found = stats.summary([10.0, 14.0], [9.0, 10.0, 11.0, 14.0]).as_json()
     assert found == {
         "median": 12.0, "low": None, "high": None, "level": None, "mean": 11.0, "values": [10.0, 14.0],
         "std": pytest.approx(math.sqrt(14 / 3)),  # ((-2)^2 + 1 + 0 + 9) / (4 - 1)
@@ -57,11 +57,11 @@ def test_summary_of_few_launches_has_no_interval_but_all_values():
 
 def test_summary_takes_the_median_over_launches_not_over_iterations():
     found = stats.summary([1.0, 2.0, 3.0, 4.0, 100.0], [1.0] * 50 + [100.0])
-    assert (found["median"], found["low"], found["high"], found["level"]) == (3.0, 1.0, 100.0, 0.9375)
+    assert (found.median, found.low, found.high, found.level) == (3.0, 1.0, 100.0, 0.9375)
 
 
 def test_summary_of_one_iteration_has_no_std():
-    assert stats.summary([2.0], [2.0])["std"] is None
+    assert stats.summary([2.0], [2.0]).std is None
 
 
 def test_summary_of_nothing():
@@ -99,7 +99,7 @@ def test_unpaired_levels_counted_out(m, n):
         counted[sum(place - i for i, place in enumerate(places))] += 1
     levels = [1 - 2 * sum(counted[:k]) / sum(counted) for k in range(1, m * n // 2)]
     narrowest = min(level for level in levels if level >= stats.LEVEL)
-    assert stats.unpaired([1.0] * m, [2.0] * n)["level"] == pytest.approx(narrowest, abs=1e-12)
+    assert stats.unpaired([1.0] * m, [2.0] * n).level == pytest.approx(narrowest, abs=1e-12)
 
 
 @pytest.mark.parametrize(("m", "n", "k", "level"), [
@@ -110,9 +110,9 @@ def test_unpaired_golden_levels(m, n, k, level):
     ours = [math.exp(i) for i in range(m)]
     theirs = [math.exp(m + 0.1 + i * 0.01) for i in range(n)]
     found = stats.unpaired(ours, theirs)
-    assert found["level"] == pytest.approx(level, abs=1e-15)
+    assert found.level == pytest.approx(level, abs=1e-15)
     ratios = sorted(a / b for a in ours for b in theirs)
-    assert (found["low"], found["high"]) == (pytest.approx(ratios[k - 1]), pytest.approx(ratios[-k]))
+    assert (found.low, found.high) == (pytest.approx(ratios[k - 1]), pytest.approx(ratios[-k]))
 
 
 def test_unpaired_by_hand():
@@ -120,11 +120,12 @@ def test_unpaired_by_hand():
     ours, theirs = [110.0, 112.0, 108.0, 111.0, 109.0], [100.0, 102.0, 98.0, 101.0, 99.0]
     ratios = sorted(a / b for a in ours for b in theirs)
     found = stats.unpaired(ours, theirs)
-    assert [found[key] for key in ("ratio", "low", "high")] == pytest.approx([ratios[12], ratios[4], ratios[20]])
-    assert found["verdict"] == "faster"
+    expected = [ratios[12], ratios[4], ratios[20]]
+    assert [found.ratio, found.low, found.high] == pytest.approx(expected)
+    assert found.verdict == "faster"
     other = stats.unpaired(theirs, ours)
-    assert [other[key] for key in ("low", "high")] == pytest.approx([1 / found["high"], 1 / found["low"]])
-    assert other["verdict"] == "slower"
+    assert [getattr(other, key) for key in ("low", "high")] == pytest.approx([1 / found.high, 1 / found.low])
+    assert other.verdict == "slower"
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [
@@ -132,5 +133,5 @@ def test_unpaired_by_hand():
 ])  # fmt: skip
 def test_unpaired_needs_five_of_each(ours, theirs):
     found = stats.unpaired(ours, theirs)
-    assert (found["low"], found["high"], found["level"], found["verdict"]) == (None, None, None, "cannot tell")
-    assert found["ratio"] == (ours[0] / theirs[0] if ours else None)
+    assert (found.low, found.high, found.level, found.verdict) == (None, None, None, "cannot tell")
+    assert found.ratio == (ours[0] / theirs[0] if ours else None)

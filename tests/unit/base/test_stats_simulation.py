@@ -44,18 +44,18 @@ def speeds(chance, factor=1.0, noise=0.005):
 
 @pytest.mark.parametrize("noise", [0.002, 0.005, 0.01])
 def test_two_identical_engines_show_no_difference(chance, noise):
-    verdicts = [stats.paired(*speeds(chance, noise=noise))["verdict"] for _ in range(RUNS)]
+    verdicts = [stats.paired(*speeds(chance, noise=noise)).verdict for _ in range(RUNS)]
     assert verdicts.count("no difference shown") / RUNS >= 0.95
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(1.05, "faster"), (0.95, "slower")])
 def test_five_percent_are_found(chance, factor, verdict):
-    verdicts = [stats.paired(*speeds(chance, factor))["verdict"] for _ in range(1000)]
+    verdicts = [stats.paired(*speeds(chance, factor)).verdict for _ in range(1000)]
     assert verdicts.count(verdict) / 1000 >= 0.95
 
 
 def test_noise_that_hides_everything_is_said(chance):
-    verdicts = [stats.paired(*speeds(chance, noise=0.2))["verdict"] for _ in range(1000)]
+    verdicts = [stats.paired(*speeds(chance, noise=0.2)).verdict for _ in range(1000)]
     assert verdicts.count("cannot tell") / 1000 >= 0.75
 
 
@@ -66,12 +66,12 @@ def test_noise_that_hides_everything_is_said(chance):
     ([110, 110, 110, 110, 99.0], [100.0] * 5, "cannot tell"),
 ])  # fmt: skip
 def test_verdicts(ours, theirs, verdict):
-    assert stats.paired(ours, theirs)["verdict"] == verdict
+    assert stats.paired(ours, theirs).verdict == verdict
 
 
 def test_golden_values():
     found = stats.paired([104, 103, 108, 105, 106], [100, 100, 100, 100, 100])
-    assert [found[key] for key in ("ratio", "low", "high", "level")] == [1.05, 1.03, 1.08, 0.9375]
+    assert [getattr(found, key) for key in ("ratio", "low", "high", "level")] == [1.05, 1.03, 1.08, 0.9375]
 
 
 def test_blocks_must_match():
@@ -90,8 +90,8 @@ def test_the_unpaired_interval_covers_the_ratio_as_often_as_it_says(chance, draw
     for logs in getattr(chance, draw)(size=(runs, ours + theirs)):
         speeds = np.exp(0.02 * logs)
         found = stats.unpaired(list(1.1 * speeds[:ours]), list(speeds[ours:]))
-        covered += found["low"] <= 1.1 <= found["high"]
-    assert covered / runs == pytest.approx(found["level"], abs=0.02)
+        covered += found.low <= 1.1 <= found.high
+    assert covered / runs == pytest.approx(found.level, abs=0.02)
     assert covered / runs >= 0.89
 
 
@@ -110,12 +110,12 @@ def test_an_engine_that_did_not_change_is_not_called_so_against_an_anchor(chance
     plain, anchored = [], []
     for _ in range(1000):
         raw, relative = two_runs(chance)
-        plain.append(stats.unpaired(*raw)["verdict"])
-        anchored.append(stats.unpaired(*relative)["verdict"])
+        plain.append(stats.unpaired(*raw).verdict)
+        anchored.append(stats.unpaired(*relative).verdict)
     assert plain.count("faster") / 1000 >= 0.99
     assert anchored.count("no difference shown") / 1000 >= 0.97
 
 
 def test_an_engine_that_became_slower_is_found_against_an_anchor(chance):
-    found = [stats.unpaired(*two_runs(chance, factor=0.95)[1])["verdict"] for _ in range(1000)]
+    found = [stats.unpaired(*two_runs(chance, factor=0.95)[1]).verdict for _ in range(1000)]
     assert found.count("slower") / 1000 >= 0.97

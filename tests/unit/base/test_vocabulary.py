@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.flags import FLAGS, Flag, known_flags
-from orchestrator.base.outcomes import OUTCOMES, Cause, Outcome, exit_code
+from orchestrator.base.outcomes import FLAGS, OUTCOMES, Cause, Flag, Outcome, exit_code, known_flags
 
 ORCHESTRATOR = Path(__file__).parents[3] / "orchestrator"
 

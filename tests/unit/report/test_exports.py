@@ -192,7 +192,7 @@ def test_data_types_against_the_engine_s_own_most_precise(tmp_path):
     alpha = engine("alpha", [variant("q8", precision="int8"), variant("half", precision="float16")])
     cells = [Cell(alpha, each, Shape(1, 4, 3)) for each in alpha.variants.values()]
     rows = merge.load(results(tmp_path / "r", cells, 5, steps=steps(5)))["rows"]
-    rows[0]["decode_tps"] = stats.summary([value * 2 for value in rows[1]["decode_tps"]["values"]], [1.0])
+    rows[0]["decode_tps"] = stats.summary([value * 2 for value in rows[1]["decode_tps"]["values"]], [1.0]).as_json()
     table = relative.precisions(rows)
     assert table[["Data type", "Speed-up", "Verdict"]].to_numpy().tolist() == [
         ["float16", "1", "baseline"], ["int8", "2.000 [2.000, 2.000]", "faster"],

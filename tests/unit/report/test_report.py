@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from orchestrator.base import escape
-from orchestrator.base.flags import Flag
+from orchestrator.base.outcomes import Flag
 from orchestrator.plan.cells import Cell, Shape
 from orchestrator.report import formatting, markdown, terminal_table, write
 from orchestrator.report.tables.speed import grid

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.results.metrics import METRICS, launches
+from orchestrator.results.metrics.registry import METRICS, launches
 from tests.support.summary_rows import failed, row
 
 GB = 1e9 / 2**20

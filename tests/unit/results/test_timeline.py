@@ -5,19 +5,21 @@ import json
 import pytest
 
 from orchestrator.report import write
-from orchestrator.results import summary, timeline
+from orchestrator.results import row_summary, summary, timeline
+from orchestrator.results.launch_record import LaunchRecord
 from tests.support.contenders import cell
 from tests.support.results_directory import Results, launch, sample
 
 
 def test_shares_are_of_the_measured_iterations(tmp_path):
     samples = [sample(0, "warmup", foreign_cpu_s=9.0), sample(1, foreign_cpu_s=0.015, steal_s=0.003)]  # of 30 ms
-    found = timeline.state(launch(tmp_path / "l", samples=samples))
+    found = timeline.state(LaunchRecord(launch(tmp_path / "l", samples=samples)))
     assert found == {"foreign_cpu_share": pytest.approx(0.5), "steal_share": pytest.approx(0.1)}
 
 
 def test_what_the_counters_did_not_say_is_left_out(tmp_path):
-    assert timeline.state(launch(tmp_path / "l", samples=[sample(foreign_cpu_s=None, steal_s=None)])) == {}
+    directory = launch(tmp_path / "l", samples=[sample(foreign_cpu_s=None, steal_s=None)])
+    assert timeline.state(LaunchRecord(directory)) == {}
 
 
 def test_the_monitor_counts_from_the_launch_on(tmp_path):
@@ -27,7 +29,8 @@ def test_the_monitor_counts_from_the_launch_on(tmp_path):
         "series": {"temperature_c": [90, 40, 50, None], "cpu_mhz": [1, 3000, 3100, 2000], "power_w": [9, 10, 20, 30]},
     }))  # fmt: skip
     (directory / "evidence.json").write_text(json.dumps({"bandwidth_gbs": {"before": 28.0, "after": None}}))
-    assert timeline.state(directory) == {"temperature_c": 50, "cpu_mhz": 3000, "power_w": 20, "bandwidth_gbs": 28.0}
+    expected = {"temperature_c": 50, "cpu_mhz": 3000, "power_w": 20, "bandwidth_gbs": 28.0}
+    assert timeline.state(LaunchRecord(directory)) == expected
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"series": null, "t_ns": null, "marks": null}'])
@@ -35,7 +38,7 @@ def test_a_launch_that_left_nothing_readable_has_no_state(tmp_path, text):
     (tmp_path / "out").mkdir()
     (tmp_path / "machine.json").write_text(text)
     (tmp_path / "out" / "samples.jsonl").write_text(text)
-    assert timeline.state(tmp_path) == {}
+    assert timeline.state(LaunchRecord(tmp_path)) == {}
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_every_launch_is_in_the_timeline(made):
 def test_a_failed_row_keeps_the_end_of_its_log(made):
     good, bad = made["rows"]
     assert good["log_tail"] is None
-    assert len(bad["log_tail"]) == summary.LOG_LIMIT
+    assert len(bad["log_tail"]) == row_summary.LOG_LIMIT
     assert bad["log_tail"].endswith("xxx")
 
 

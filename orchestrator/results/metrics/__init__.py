@@ -1,0 +1,1 @@
+"""Every metric of a row, declared once."""
