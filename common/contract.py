@@ -241,6 +241,6 @@ class Result:
     scores: list[Score | None] | None = None  # of each scored sequence; null: no log-probabilities
     answers: list[list[int]] | None = None  # token ids that follow each question [question][tokens]
     environment: dict[str, Any] = field(default_factory=dict)  # Python, system and CPU affinity of the process
-    outcome: Literal["ok"] = "ok"
-    reason: str | None = None
+    outcome: Literal["ok"] = "ok"  # of any other, see Failure
+    reason: str | None = None  # none
     schema: int = SCHEMA

@@ -19,7 +19,7 @@ from orchestrator.base import outcomes
 from orchestrator.base.errors import UserError
 from orchestrator.base.escape import plain
 from orchestrator.base.files import write_json
-from orchestrator.base.paths import RESULTS
+from orchestrator.base.paths import Workspace
 from orchestrator.base.progress import Progress
 from orchestrator.cli import completion
 from orchestrator.cli.options import FORMAT, RESULTS_ARGUMENT, share
@@ -57,7 +57,10 @@ EXIT_CODES = {
 )
 @click.option("--resume", is_flag=True, help="continue in --out: launches that are measured already are kept")
 @FORMAT
-def replay_command(result, row, launches, tolerance, model, with_quality, anyway, out, resume, form) -> int:
+@click.pass_obj
+def replay_command(
+    workspace: Workspace, result, row, launches, tolerance, model, with_quality, anyway, out, resume, form
+) -> int:
     """Measure a recorded row again, and say whether its speed is reproduced.
 
     RESULT is out/result.json of a launch, a launch's directory, or a results directory. The same image (by its id, or
@@ -74,9 +77,10 @@ def replay_command(result, row, launches, tolerance, model, with_quality, anyway
     there = recorded_row.find(result, row)
     if resume and out is None:
         raise UserError("--resume: name the directory to continue with --out")
-    directory = out or RESULTS / f"{datetime.now():%Y%m%d-%H%M%S}-replay-{there.row['engine']}-{there.row['variant']}"
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-replay-{there.row['engine']}-{there.row['variant']}"
+    directory = out or workspace.results / name
     check_directory(directory, resume)
-    again = Remeasurement(there, launches or there.row["launches"], Progress(), anyway)
+    again = Remeasurement(there, launches or there.row["launches"], workspace, Progress(), anyway)
     if not again.go(directory, model, with_quality, support_matrix()):
         return outcomes.EXIT_INTERRUPTED
     found = again.conclusion(tolerance)
@@ -203,6 +207,3 @@ def compare_command(directories, metric, before, after, anchor, no_anchor, fail_
     }
     click.echo(texts[form]())
     return outcomes.EXIT_REGRESSION if found["regressions"] else outcomes.EXIT_OK
-
-
-COMMANDS = (audit_command, choose_command, compare_command, replay_command)

@@ -11,20 +11,20 @@ import click
 from orchestrator.base import outcomes
 from orchestrator.base.errors import CellError, UserError, unknown
 from orchestrator.base.escape import plain
-from orchestrator.base.paths import CACHE, ROOT
+from orchestrator.base.paths import Workspace
 from orchestrator.base.progress import Progress
 from orchestrator.cli import command_reference, completion
 from orchestrator.cli.options import DEVICE, FORMAT, GPUS, ISOLATION, WAIT
 from orchestrator.machine.devices import choose_device
-from orchestrator.machine.lock import device_lock
 from orchestrator.machine.site import Site
-from orchestrator.models.resolve import resolve
 from orchestrator.plan import cells, engine_yaml
 from orchestrator.plan.engine import DEVICES, Engine, select_engines
 from orchestrator.plan.new_engine import lay_out
+from orchestrator.plan.run_plan import find_subject
 from orchestrator.report import documents
 from orchestrator.report.documents import Sources
 from orchestrator.report.tables import support_matrix
+from orchestrator.run.session import Setup, open_session
 from orchestrator.sandbox.isolation import sandbox_for
 from orchestrator.sandbox.prepare import prepare_all
 
@@ -49,14 +49,14 @@ def list_command(context: click.Context, device: str, form: str, update: str | N
     ./benchmark.sh list --format json           every engine, variant and device
     ./benchmark.sh list --update                renew what is generated in README.md and docs/
     """
-    found = list(engine_yaml.discover().values())
+    found = list(engine_yaml.discover(context.obj.root).values())
     real = [engine for engine in found if not engine.test_only]
     if update is not None:
         file = Path(update) if update else None
         if file and not file.is_file():
             raise UserError(f"--update: no such file: {file}")
         commands = cast(click.Group, context.find_root().command)
-        sources = Sources(ROOT, real, command_reference.as_markdown(commands))
+        sources = Sources(context.obj.root, real, command_reference.as_markdown(commands))
         for path in documents.update(sources, file):
             click.echo(path)
         return outcomes.EXIT_OK
@@ -99,7 +99,10 @@ def _as_json(engine: Engine) -> dict[str, Any]:
 @GPUS
 @ISOLATION
 @FORMAT
-def build_command(engine_names: str, device: str, gpus: str | None, isolation: str, form: str) -> int:
+@click.pass_obj
+def build_command(
+    workspace: Workspace, engine_names: str, device: str, gpus: str | None, isolation: str, form: str
+) -> int:
     """Only build the images (or virtual environments).
 
     \b
@@ -108,9 +111,9 @@ def build_command(engine_names: str, device: str, gpus: str | None, isolation: s
     ./benchmark.sh build --engines llamacpp --format json    with the commands that repeat it
     """
     progress = Progress()
-    chosen = select_engines(engine_names, engine_yaml.discover())
+    chosen = select_engines(engine_names, engine_yaml.discover(workspace.root))
     target = choose_device(device, gpus, progress.say)
-    sandbox = sandbox_for(isolation, target, Site.read(), progress)
+    sandbox = sandbox_for(isolation, target, workspace, progress)
     told: dict[str, dict[str, Any]] = {}
     wanted = []
     for engine in chosen:
@@ -157,9 +160,10 @@ def build_command(engine_names: str, device: str, gpus: str | None, isolation: s
 )  # fmt: skip
 @WAIT
 @FORMAT
+@click.pass_obj
 def check_command(
-    engine_name: str, device: str, gpus: str | None, model: str, variants: str, isolation: str, architectures: bool,
-    sources: bool, wait_s: int, form: str,
+    workspace: Workspace, engine_name: str, device: str, gpus: str | None, model: str, variants: str, isolation: str,
+    architectures: bool, sources: bool, wait_s: int, form: str,
 ) -> int:  # fmt: skip
     """Check that one engine's folder keeps the contract.
 
@@ -171,38 +175,37 @@ def check_command(
     """
     from orchestrator.answers.check import conformance  # noqa: PLC0415 - only this command needs it
     from orchestrator.answers.check.api_names import check_names  # noqa: PLC0415
+    from orchestrator.answers.check.finding import Finding  # noqa: PLC0415
     from orchestrator.answers.check.lock_file import check_lock  # noqa: PLC0415
     from orchestrator.answers.check.model_families import examine_architectures  # noqa: PLC0415
 
     progress = Progress()
-    known = engine_yaml.discover()
-    found = select_engines(engine_name, known)
+    engines = engine_yaml.discover(workspace.root)
+    chosen = select_engines(engine_name, engines)
     target = choose_device(device, gpus, progress.say)
-    cells.check_names(found, None, variants)
-    site = Site.read()
-    sandbox = sandbox_for(isolation, target, site, progress)
-    with device_lock(target, CACHE / "locks", wait_s, progress.say):
-        checked = None if architectures else resolve(model, CACHE, say=progress.say)
-        told = {}
-        for engine in found:
-            if checked is None:
-                findings = examine_architectures(engine, target, sandbox, CACHE, progress, known)
+    cells.check_names(chosen, None, variants)
+    findings: dict[str, list[Finding]] = {}
+    with open_session(workspace, target, Setup(isolation, wait_s=wait_s), engines, progress) as bench:
+        subject = None if architectures else find_subject(model, workspace.cache, progress.say)
+        for engine in chosen:
+            if subject is None:
+                found = examine_architectures(engine, bench)
             else:
-                findings = conformance.examine(engine, target, sandbox, checked, variants, progress, known)
+                found = conformance.examine(engine, variants, subject, bench)
                 entry = engine.devices.get(target.kind)
-                runs_here = entry is not None and entry.support.runs
-                for kind in engine.unverified(besides=target.kind) if sources or not runs_here else ():
+                with_sources = sources or entry is None or not entry.support.runs
+                for kind in engine.unverified(besides=target.kind) if with_sources else ():
                     progress.say(f"reading what {engine.name} pins for {kind} (its wheels are fetched once)")
-                    findings.append(check_lock(engine, kind, site.pip_environment()))
-                    findings += check_names(engine, kind, CACHE / "api", site.pip_environment())
-            told[engine.name] = findings
+                    pip = Site.read(workspace.site).pip_environment()
+                    found += [check_lock(engine, kind, pip), *check_names(engine, kind, workspace.cache / "api", pip)]
+            findings[engine.name] = found
             if form == "table":
-                click.echo(plain(conformance.render(engine, findings)))
+                click.echo(plain(conformance.render(engine, found)))
     progress.end()
     if form == "json":
-        click.echo(json.dumps({name: [vars(each) for each in findings] for name, findings in told.items()}, indent=1))
-    good = all(finding.passed is not False for findings in told.values() for finding in findings)
-    return outcomes.EXIT_OK if good else outcomes.EXIT_FAILED
+        click.echo(json.dumps({name: [vars(each) for each in found] for name, found in findings.items()}, indent=1))
+    is_good = all(finding.passed is not False for found in findings.values() for finding in found)
+    return outcomes.EXIT_OK if is_good else outcomes.EXIT_FAILED
 
 
 @click.command("new")
@@ -219,6 +222,3 @@ def new_command(engine_name: str) -> int:
         f"{folder.name}/ is laid out: its README.md says what to replace; then ./benchmark.sh check {engine_name}"
     )
     return outcomes.EXIT_OK
-
-
-COMMANDS = (list_command, build_command, check_command, new_command)

@@ -8,18 +8,15 @@ import click
 
 from orchestrator.answers.check.unpinned import check_pins
 from orchestrator.base import outcomes
-from orchestrator.base.paths import CACHE, ROOT
+from orchestrator.base.paths import Workspace
 from orchestrator.base.progress import Progress
 from orchestrator.cli.options import DEVICE, FORMAT, GPUS, ISOLATION, THREADS, WAIT
-from orchestrator.machine import host
 from orchestrator.machine.devices import choose_device
 from orchestrator.machine.doctor import examination
-from orchestrator.machine.lock import device_lock
-from orchestrator.machine.site import Site
 from orchestrator.plan import engine_yaml
 from orchestrator.report.tables import evidence
-from orchestrator.run import baselines
-from orchestrator.sandbox.isolation import sandbox_for
+from orchestrator.run.baselines import limits_alone
+from orchestrator.run.session import Setup, open_session
 
 
 @click.command("limits")
@@ -29,9 +26,10 @@ from orchestrator.sandbox.isolation import sandbox_for
 @ISOLATION
 @WAIT
 @FORMAT
+@click.pass_obj
 def limits_command(
-    device: str, gpus: str | None, threads: int | None, isolation: str, wait_s: int, form: str
-) -> int:  # fmt: skip
+    workspace: Workspace, device: str, gpus: str | None, threads: int | None, isolation: str, wait_s: int, form: str
+) -> int:
     """Measure this device's memory bandwidth and matrix product peaks.
 
     \b
@@ -40,29 +38,26 @@ def limits_command(
     """
     progress = Progress()
     target = choose_device(device, gpus, progress.say)
-    sandbox = sandbox_for(isolation, target, Site.read(), progress)
-    with device_lock(target, CACHE / "locks", wait_s, progress.say):
-        found = baselines.limits_alone(
-            sandbox, progress, target, threads or host.default_threads(), engine_yaml.discover()
-        )
+    engines = engine_yaml.discover(workspace.root)
+    with open_session(workspace, target, Setup(isolation, threads, wait_s), engines, progress) as bench:
+        limits = limits_alone(bench)
     progress.end()
-    click.echo(json.dumps(found, indent=1) if form == "json" else evidence.limits(found))
+    click.echo(json.dumps(limits, indent=1) if form == "json" else evidence.limits(limits))
     return outcomes.EXIT_OK
 
 
 @click.command("doctor")
 @FORMAT
-def doctor_command(form: str) -> int:
+@click.pass_obj
+def doctor_command(workspace: Workspace, form: str) -> int:
     """Say what this host can and cannot do, with a remedy for each finding.
 
     \b
     ./benchmark.sh doctor                       exit code 1 if something fails
     ./benchmark.sh doctor --format json
     """
-    findings = [*examination.examine(), check_pins(ROOT)]
-    told = json.dumps([vars(finding) for finding in findings], indent=1)
-    click.echo(told if form == "json" else examination.render(findings))
+    machine = examination.Machine(cache=workspace.cache, root=workspace.root)
+    findings = [*examination.examine(machine), check_pins(workspace.root)]
+    text = json.dumps([vars(finding) for finding in findings], indent=1)
+    click.echo(text if form == "json" else examination.render(findings))
     return outcomes.EXIT_FAILED if any(finding.status == "fail" for finding in findings) else outcomes.EXIT_OK
-
-
-COMMANDS = (limits_command, doctor_command)

@@ -11,6 +11,7 @@ import click
 from orchestrator.base import outcomes
 from orchestrator.base.errors import CellError, UserError, is_disk_full
 from orchestrator.base.escape import plain
+from orchestrator.base.paths import Workspace
 from orchestrator.base.signals import terminated_as_interrupt
 from orchestrator.base.version import VERSION
 from orchestrator.cli.commands import VARIABLE, CommandGroup, program
@@ -33,8 +34,8 @@ def cli() -> None:
     """
 
 
-def main() -> None:
-    """Run the command line and turn what it raises into a line and an exit code."""
+def main(workspace: Workspace | None = None) -> None:
+    """Run the command line, by default in this checkout's workspace; what it raises becomes a line and an exit code."""
     is_completing = VARIABLE in os.environ
     if is_completing or not {"--help", "-h"}.isdisjoint(sys.argv):
         postpone("numpy", "pandas", "jinja2", "tokenizers", "jedi")
@@ -42,7 +43,8 @@ def main() -> None:
         import_module("orchestrator.cli.completion")  # makes its shells known to click
     try:
         with terminated_as_interrupt():  # else SIGTERM ends a `check` and leaves its container running
-            code = cli.main(prog_name=program(), complete_var=VARIABLE, standalone_mode=False)
+            place = workspace or Workspace.of_checkout()
+            code = cli.main(prog_name=program(), complete_var=VARIABLE, standalone_mode=False, obj=place)
     except UserError as error:
         click.echo(plain(f"error: {error}"), err=True)
         code = outcomes.EXIT_USAGE

@@ -145,6 +145,3 @@ def merge_command(results: tuple[Path, ...], out: Path | None, file: Path | None
         counts = "{added} added, {known} there already; it holds {runs} run(s) with {rows} row(s)"
         click.echo(f"store: {file}: {counts.format(**done['store'])}")
     return outcomes.EXIT_OK
-
-
-COMMANDS = (report_command, merge_command)

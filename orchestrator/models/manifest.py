@@ -4,19 +4,28 @@
 """
 
 import hashlib
-import json
-import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+import msgspec
 
 from orchestrator.base.errors import UserError
 from orchestrator.base.files import write_json
 from orchestrator.base.progress import ByteProgress
+from orchestrator.base.reading import convert, parse
 
 NAME = "manifest.json"
 READ_BYTES = 8 * 2**20
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}(?!\n)$", description="64 hex digits")]
 HASHING_THREADS = 2  # hashlib lets go of the interpreter lock; more would only compete for the disk
+
+
+class Manifest(msgspec.Struct):
+    """manifest.json of a model's folder, or of an artefact's."""
+
+    files: Annotated[dict[str, Sha256], msgspec.Meta(min_length=1)]  # by name, below the folder
 
 
 def digest(files: dict[str, str]) -> str:
@@ -42,12 +51,13 @@ def read(folder: Path) -> dict[str, str]:
     """The `{name: sha256}` of `folder/manifest.json`. Raises UserError if it is not of that form."""
     path = folder / NAME
     try:
-        files = json.loads(path.read_text())["files"]
-        good = bool(files) and all(_plain(name) and re.fullmatch("[0-9a-f]{64}", sha) for name, sha in files.items())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        good = False
-    if not good:
-        raise UserError(f'{path} is not a manifest: expected {{"files": {{"<name>": "<sha256>", ...}}}}')
+        files = convert(parse(path.read_text(encoding="utf-8")), Manifest).files
+        if not all(map(_plain, files)):
+            raise ValueError("a name leads out of the folder")
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f'{path} is not a manifest: expected {{"files": {{"<name>": "<sha256>", ...}}}} ({error})'
+        ) from None
     return files
 
 

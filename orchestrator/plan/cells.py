@@ -26,6 +26,9 @@ class Cell:
         return f"{self.engine.name}-{self.variant.name}-{size}"
 
 
+Contender = tuple[Engine, Variant]
+
+
 def variants(
     engine: Engine, precisions: str | None, names: str | None, offered: Collection[str] = ()
 ) -> list[Variant]:  # fmt: skip
@@ -62,25 +65,27 @@ def check_names(engines: Sequence[Engine], precisions: str | None, names: str | 
                 raise unknown("variant", name, ["all", "default", *known])
 
 
-def select_cells(
-    engines: Sequence[Engine], precisions: str | None, names: str | None, shapes: Sequence[Shape],
-    offered: Collection[str] = (),
-) -> list[Cell]:  # fmt: skip
-    """All cells of a request. Raises UserError for unknown names, and when nothing is left."""
+def select_contenders(
+    engines: Sequence[Engine], precisions: str | None, names: str | None, offered: Collection[str] = ()
+) -> list[Contender]:
+    """The engines' variants that a request names; see `variants`.
+
+    Raises UserError for unknown names, and when nothing is left.
+    """
     check_names(engines, precisions, names)
-    found = [
-        Cell(engine, variant, shape)
-        for engine in engines
-        for variant in variants(engine, precisions, names, offered)
-        for shape in shapes
-    ]
-    if not found:
+    contenders = [(engine, variant) for engine in engines for variant in variants(engine, precisions, names, offered)]
+    if not contenders:
         raise UserError(
             f"no variant of {', '.join(engine.name for engine in engines)} matches "
             f"--precisions {precisions or 'all'} --variants {names or 'default'}; "
             "`./benchmark.sh list` shows what there is"
         )
-    return found
+    return contenders
+
+
+def cells_of(contenders: Sequence[Contender], shapes: Sequence[Shape]) -> list[Cell]:
+    """Every contender with every shape."""
+    return [Cell(engine, variant, shape) for engine, variant in contenders for shape in shapes]
 
 
 def order(planned: Sequence[Cell], launches: int, seed: int) -> list[tuple[int, Cell]]:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from orchestrator.models.model import Model
 from orchestrator.plan import prompts
 
-TEXT = Path(__file__).with_name("heldout.txt")
+TEXT = Path(__file__).with_name("texts") / "heldout.txt"
 SEQUENCES, LENGTH = 8, 512  # predictions: 8 x 512, from 513 tokens each
 QUESTIONS, ANSWER_TOKENS = 5, 48
 

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from orchestrator.base.errors import UserError
 from orchestrator.models.model import Model
 
-QUESTIONS = Path(__file__).with_name("questions.txt")
+QUESTIONS = Path(__file__).with_name("texts") / "questions.txt"
 RANDOM_SEED = 0
 HASHED = 10  # every launch has more: the longest warm-up has ten
 FIRST_ORDINARY_ID = 3  # below are, in the usual vocabularies, the ids for unknown, begin and end

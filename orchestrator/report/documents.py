@@ -6,7 +6,8 @@ A part stands between two marks. The first names the function of PARTS that make
     ...
     <!-- end of generated part -->
 
-The pictures in docs/pictures/ are generated as well, one for each published run and theme.
+The pictures in docs/pictures/ are generated as well, one for each published run and theme, and the JSON Schemas in
+docs/schemas/.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from orchestrator.base.files import write_atomically
 from orchestrator.base.outcomes import Flag, Outcome
 from orchestrator.plan.engine import DEVICES, Engine
 from orchestrator.report import exports, formatting, picture
-from orchestrator.report.tables import speed, support_matrix
+from orchestrator.report.tables import record_fields, speed, support_matrix
 from orchestrator.report.tables.markdown_table import pipe_table
 from orchestrator.results import merge
 from orchestrator.results.metrics.metric import Group, Metric
@@ -80,16 +81,21 @@ def update(sources: Sources, file: Path | None = None) -> list[Path]:
 
 
 def render(sources: Sources) -> dict[Path, str]:
-    """The pictures, and every page of README.md and docs/ that has a generated part, as they should be."""
+    """Pictures, JSON Schemas, and every page of README.md and docs/ with a generated part, as they should be."""
     pictures = {
         sources.root / "docs" / "pictures" / f"{name}-{theme}.svg": picture.draw(summary, colours)
         for name, summary in sources.published.items()
         for theme, colours in picture.THEMES.items()
     }
-    pages = [sources.root / "README.md", *sorted((sources.root / "docs").rglob("*.md"))]
-    return pictures | {
-        page: _renewed(sources, page) for page in pages if _PART.search(page.read_text(encoding="utf-8"))
+    schemas = {
+        sources.root / "docs" / "schemas" / f"{name}.json": record_fields.as_json(name) for name in record_fields.FILES
     }
+    pages = [sources.root / "README.md", *sorted((sources.root / "docs").rglob("*.md"))]
+    return (
+        pictures
+        | schemas
+        | {page: _renewed(sources, page) for page in pages if _PART.search(page.read_text(encoding="utf-8"))}
+    )
 
 
 def _renewed(sources: Sources, page: Path) -> str:
@@ -215,7 +221,13 @@ def _speed_memory(row: Row) -> str:
     return f"{formatting.number(row['decode_tps']['median'])} / {formatting.number(METRICS['memory'].read(row).value)}"
 
 
+def _fields(_sources: Sources, _page: Path, name: str, record: str | None = None) -> str:
+    """The fields of a file that is declared in code, or of one of its records."""
+    return record_fields.as_table(name, record)
+
+
 PARTS: dict[str, Callable[..., str]] = {
+    "fields": _fields,
     "engines": _engines,
     "support-matrix": _support_matrix,
     "architectures": _architectures,

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 
 from orchestrator.base.errors import UserError
 from orchestrator.base.escape import one_line
 from orchestrator.base.outcomes import OUTCOMES
+from orchestrator.base.reading import convert
 from orchestrator.judge.speed import SPEEDS
 from orchestrator.results import journal, store
 from orchestrator.results.store import Part
@@ -23,6 +25,18 @@ NEEDED = {  # of a row, for any command that reads it
     *SPEEDS,
 }  # fmt: skip
 ALIKE = ["model", "batch_size", "prompt_tokens", "new_tokens"]
+
+
+class Summary(msgspec.Struct):
+    """summary.json, of one run or of several that were merged."""
+
+    schema: int
+    run: dict[str, Any]  # the request, the host, and how the run ended; of the newest run, when merged
+    rows: list[dict[str, Any]]  # one for each cell
+    limits: dict[str, Any] | None = None  # of the device: bandwidth and matrix product peaks
+    reference: dict[str, Any] | None = None  # the float32 reference: engine, version, questions, answers
+    timeline: list[dict[str, Any]] | None = None  # one entry for each launch, in the order of the journal
+    runs: list[dict[str, Any]] | None = None  # when merged: `run` of each
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -55,15 +69,20 @@ def load(path: Path) -> dict[str, Any]:
             f"{file} has schema {schema!r}, this suite reads schema {SCHEMA}: read it with the version of the suite "
             "that wrote it, or `merge` the runs anew"
         )
-    rows = summary.get("rows")
-    known = isinstance(rows, list) and all(_is_row(row) for row in rows)
-    if not known or not isinstance(summary.get("run"), dict):
-        raise UserError(f"{file} is damaged: rows, or what they need, are missing; restore it, or merge anew")
+    try:
+        for row in convert(summary, Summary).rows:
+            _check_row(row)
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({one_line(error)}): restore it, or merge anew") from None
     return summary
 
 
-def _is_row(row: Any) -> bool:
-    return isinstance(row, dict) and row.keys() >= NEEDED and str(row["outcome"]) in OUTCOMES
+def _check_row(row: dict[str, Any]) -> None:
+    """Raise ValueError for a row that the commands could not read."""
+    if lacking := NEEDED - row.keys():
+        raise ValueError(f"a row lacks {', '.join(sorted(lacking))}")
+    if str(row["outcome"]) not in OUTCOMES:
+        raise ValueError(f"a row has the unknown outcome {row['outcome']!r}")
 
 
 def merge_results(paths: list[Path], say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:

@@ -4,246 +4,246 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
-from common.contract import NO_WARMUP, DeviceFacts, Job, LimitsJob, ModelFacts
+from common.contract import NO_WARMUP, Job, LimitsJob
 from orchestrator.base.errors import CellError
 from orchestrator.base.escape import first_line
-from orchestrator.base.paths import CACHE
-from orchestrator.base.progress import Progress
 from orchestrator.base.reading import Unreadable, parse, read_text
 from orchestrator.judge.analysis import Yardstick
 from orchestrator.judge.gates.delays import calibration
 from orchestrator.judge.launch_files import BadSamples, read_samples
 from orchestrator.judge.reference import Reference
-from orchestrator.machine.detect import Device
 from orchestrator.machine.measured_limits import limits_of
-from orchestrator.models.dimensions import ParameterCounts
-from orchestrator.models.model import Model
 from orchestrator.plan.cells import Cell, Shape
 from orchestrator.plan.engine import Engine
 from orchestrator.plan.exam import Exam, make_exam
-from orchestrator.run import references
+from orchestrator.plan.run_plan import Subject
+from orchestrator.run.cell_states import Converted
 from orchestrator.run.job import make_job
-from orchestrator.run.references import References
-from orchestrator.sandbox.task import Sandbox, Task, thread_environment
+from orchestrator.run.references import Helper, ReferenceMaker, reference_engine
+from orchestrator.run.run_record import Run
+from orchestrator.run.session import Workbench
+from orchestrator.sandbox.task import Prepared
 
 TRIES = 3  # of the calibration: a neighbour's burst must not cost a run
 CALIBRATION_STEPS, CALIBRATION_REPEATS = 33, 3
 WALL_S = 600
+FOLDER = "standards"  # of a results directory
+SWITCHED_OFF = "no reference: switched off with --no-quality"
+Prompts = list[list[list[int]]]  # token ids [iterations][batch][length]
+Images = Mapping[str, Prepared | CellError]  # by engine name; the CellError of one that could not be built
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Setting:
-    """The parts of a request that standards are measured with."""
-
-    device: DeviceFacts
-    kind: str
-    threads: int
-    wall_s: float
-    with_quality: bool
-    is_measurement: bool
-
-
 class Baselines:
-    """One per run. Nothing here can end a run: what cannot be measured is `not checked`, with the reason."""
+    """What was measured before the first launch. What could not be is `not checked`, with the reason."""
 
-    def __init__(self, sandbox: Sandbox, progress: Progress, setting: Setting, engines: dict[str, Engine]):
-        self._sandbox, self._progress, self._setting, self._engines = sandbox, progress, setting, engines
-        self.prepared: dict[str, Any] = {}  # images by engine name, or the CellError of one that could not be built
-        self._references: dict[Shape, Reference | str] = {}
-        self._first: Shape | None = None
-        self._weights: ParameterCounts | None = None
-        self._config: dict[str, Any] = {}
-        self._no_reference = "no reference: switched off with --no-quality"
-        self.calibration = "not checked: no engine of known delays runs on this device"
-        self.limits: dict[str, Any] | None = None
-        self.exam: Exam | None = None
+    subject: Subject
+    workloads: Mapping[Shape, Prompts]  # what each launch of a shape is asked
+    limits: dict[str, Any] | None
+    calibration: str
+    references: Mapping[Shape, Reference | str]  # or why there is none
+    exam: Exam | None = None
+    examined: Shape | None = None  # the shape whose reference answered the exam's questions
 
-    def engines(self) -> list[tuple[Engine, str]]:
-        """Those that the standards need, whether they are contenders or not, and the device kind of their images."""
-        refer = references.engine_for(self._engines, self._setting.kind) if self._setting.with_quality else None
-        delays = self._find_calibrating()
-        needed = [(refer[0], self._setting.kind)] if refer else []
-        return [*needed, (delays[0], delays[2])] if delays else needed
+    def yardstick(self, state: Converted) -> Yardstick:
+        """What launches of one cell are judged with."""
+        weights, config = self.subject.weights, self.subject.model.config
+        reference: Reference | str = self.references.get(state.cell.shape, "no reference was asked for")
+        if state.cell.engine.test_only:
+            reference = "a test contender computes no model"
+        return Yardstick(weights, config, state.artefact, reference, self.calibration)
 
-    def measure(
-        self, directory: Path, model: Model, facts: ModelFacts, weights: ParameterCounts,
-        prompts: dict[Shape, list[list[list[int]]]], with_limits: bool = True,
-    ) -> None:  # fmt: skip
-        """Measure limits and calibration in `directory`, and find or compute a reference per shape.
+    def described(self) -> dict[str, Any]:
+        """For the journal."""
+        reference = self.references.get(self.examined) if self.examined else None
+        facts = None
+        if isinstance(reference, Reference):
+            facts = {
+                "engine": reference.engine, "version": reference.version, "questions": reference.exam.question_texts,
+                "answers": reference.exam.texts(reference.answers), "directory": str(reference.directory),
+            }  # fmt: skip
+        return {"limits": self.limits, "calibration": self.calibration, "reference": facts,
+                "no_reference": reference if isinstance(reference, str) else None}  # fmt: skip
+
+
+def calibration_engine(engines: Mapping[str, Engine], kind: str) -> Helper | None:
+    """The engine of known delays, and the device kind to build it for: delays need no GPU. None without one."""
+    for engine in engines.values():
+        variant = engine.variants.get(engine.calibrates or "")
+        for each in (kind, "cpu"):
+            if variant and engine.support(variant, each).runs:
+                return Helper(engine, variant, each)
+    return None
+
+
+def helpers(run: Run) -> list[Helper]:
+    """The engines that baselines are measured with."""
+    engines, kind = run.bench.engines, run.bench.device.kind
+    reference = reference_engine(engines, kind) if run.plan.request.with_quality else None
+    wanted = (reference, calibration_engine(engines, kind))
+    return [helper for helper in wanted if helper]
+
+
+class BaselineMeasurement:
+    """Measures baselines, once in a run. Nothing here can end a run."""
+
+    def __init__(self, run: Run, images: Images):
+        self._request, self._subject, self._bench = run.plan.request, run.plan.subject, run.bench
+        self._images, self._directory = images, run.journal.directory / FOLDER
+        self._no_reference = SWITCHED_OFF
+
+    def measure(self, prompts: Mapping[Shape, Prompts], with_limits: bool) -> Baselines:
+        """Limits and calibration, and a reference for each shape's `prompts`; the first shape's is examined.
 
         A run of nothing but test contenders, which compute no model, needs no `with_limits`.
         """
-        self._weights, self._config = weights, model.config
-        directory.mkdir(parents=True, exist_ok=True)
-        judge = self._attempt("reference", self.reference_engine, None) if self._setting.with_quality else None
-        dummy = self._attempt("calibration", self._calibrating_engine, None)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        reference = self._attempt("reference", self._reference_image) if self._request.with_quality else None
+        dummy = self._attempt("calibration", self._calibration_image)
+        delays = "not checked: no engine of known delays runs on this device"
         if dummy:
-            self.calibration = self._attempt("calibration", lambda: self._calibrate(directory, facts, *dummy))
-        # The reference's image has the better library for products; but importing it takes longer than all the rest.
-        image = judge if judge and (self._setting.is_measurement or not dummy) else dummy
-        if image and with_limits:
-            measure = lambda: self.measure_limits(directory, image[0], image[2])  # noqa: E731
-            self.limits = self._attempt("limits", measure, None)
-        self._refer(model, facts, prompts, judge)
-
-    def context(self, shape: Shape, artefact: Path | None, test_only: bool) -> Yardstick:
-        """What launches of one cell are judged with."""
-        refer: Any = self._references.get(shape, "no reference was asked for")
-        if test_only:
-            refer = "a test contender computes no model"
-        return Yardstick(self._weights, self._config, artefact, refer, self.calibration)
-
-    def described(self) -> dict[str, Any]:
-        """For the journal: what the launches were held against."""
-        refer = self._references.get(self._first) if self._first else None
-        known = None
-        if isinstance(refer, Reference):
-            known = {
-                "engine": refer.engine, "version": refer.version, "questions": refer.exam.question_texts,
-                "answers": refer.exam.texts(refer.answers), "directory": str(refer.directory),
-            }  # fmt: skip
-        return {"limits": self.limits, "calibration": self.calibration, "reference": known,
-                "no_reference": refer if isinstance(refer, str) else None}  # fmt: skip
-
-    # -- the three ----------------------------------------------------------------------------------------------------
-
-    def reference_engine(self) -> tuple[Engine, Any, Any] | None:
-        found = references.engine_for(self._engines, self._setting.kind)
-        if found is None:
-            raise CellError("unsupported", f"no engine gives a float32 reference on {self._setting.kind}")
-        return *found, self._ready(found[0], self._setting.kind)
-
-    def _find_calibrating(self) -> tuple[Engine, Any, str] | None:
-        """The engine of known delays, its variant, and the device kind to build it for: delays need no GPU."""
-        for engine in self._engines.values():
-            variant = engine.variants.get(engine.calibrates or "")
-            for kind in (self._setting.kind, "cpu"):
-                if variant and engine.support(variant, kind).runs:
-                    return engine, variant, kind
-        return None
-
-    def _calibrating_engine(self) -> tuple[Engine, Any, Any] | None:
-        found = self._find_calibrating()
-        return (found[0], found[1], self._ready(found[0], found[2])) if found else None
-
-    def _ready(self, engine: Engine, kind: str) -> Any:
-        """The engine's image. Raises the CellError of one that failed: a second try would take as long."""
-        if engine.name not in self.prepared:
-            self.prepared[engine.name] = self._sandbox.prepare(engine, kind)
-        if isinstance(self.prepared[engine.name], CellError):
-            raise self.prepared[engine.name]
-        return self.prepared[engine.name]
-
-    def _calibrate(self, directory: Path, facts: ModelFacts, engine: Engine, variant: Any, prepared: Any) -> str:
-        """Known delays, read back through the whole way of a launch."""
-        shape = Shape(1, 4, CALIBRATION_STEPS)
-        known = {"first token": variant.settings["first_ms"] / 1000, "step": variant.settings["step_ms"] / 1000}
-        prompts = [[[3, 4, 5, 6 + number]] for number in range(CALIBRATION_REPEATS)]
-        job = make_job(
-            Cell(engine, variant, shape), self._setting.device, facts, prompts, CALIBRATION_REPEATS,
-            self._setting.threads, NO_WARMUP,
-        )  # fmt: skip
-        verdict = "not checked"
-        for _ in range(TRIES):
-            place = self._run(directory, "calibration", f"{engine.folder.name}.bench", engine, prepared, job)
+            helper, image = dummy
             try:
-                samples = read_samples(place)
-            except (BadSamples, OSError) as error:
-                raise CellError("invalid_output", str(error)) from error
-            steps = [b - a for s in samples for a, b in itertools.pairwise(s.steps_ns)]
-            measured = {
-                "first token": median(sample.steps_ns[0] for sample in samples) / 1e9, "step": median(steps) / 1e9
-            }  # fmt: skip
-            verdict = calibration(known, measured)
-            if verdict == "pass":
-                self._progress.say(
-                    f"self-calibration: steps of {1000 * known['step']:g} ms read back as "
-                    f"{1000 * measured['step']:.3f} ms, a first token of {1000 * known['first token']:g} ms as "
-                    f"{1000 * measured['first token']:.2f} ms"
-                )
-                break
-        return verdict
+                delays = calibrate(self._bench, helper, image, self._subject, self._directory)
+            except CellError as error:
+                delays = f"not checked: {self._reason('calibration', error)}"
+        # The reference's image has the better library for products; but importing it takes longer than all the rest.
+        better = reference if reference and (self._request.profile.is_measurement or not dummy) else dummy
+        limits = None
+        if better and with_limits:
+            limits = self._attempt("limits", lambda: measure_limits(self._bench, *better, self._directory))
+        baselines = Baselines(
+            self._subject, prompts, limits, delays, references=dict.fromkeys(prompts, self._no_reference)
+        )
+        return self._with_references(baselines, *reference) if reference else baselines
 
-    def measure_limits(self, directory: Path, engine: Engine, prepared: Any) -> dict[str, Any]:
-        job = LimitsJob(self._setting.device, self._setting.threads)
-        place = self._run(directory, "limits", "common.limits", engine, prepared, job)
-        try:
-            told = parse(read_text(place / "out" / "limits.json", 1 << 20))
-            found = limits_of(told)
-        except (Unreadable, OSError, ValueError, KeyError, TypeError) as error:
-            raise CellError("invalid_output", f"limits.json is not valid: {error}") from error
-        bandwidth = found["bandwidth_gbs"]
-        if bandwidth:
-            peaks = ", ".join(f"{name} {peak['gflops']:.0f}" for name, peak in found["matmul"].items())
-            self._progress.say(
-                f"limits: memory {bandwidth['best']:.1f} GB/s (three times, spread {100 * bandwidth['spread']:.0f} %); "
-                f"products in GFLOP/s: {peaks or 'none measured'}"
-            )
-        return found
+    def _with_references(self, baselines: Baselines, helper: Helper, image: Prepared) -> Baselines:
+        maker, prompts = ReferenceMaker(self._bench, helper, image, self._request.wall_s), baselines.workloads
+        smallest = min(prompts, key=lambda shape: shape.prompt_tokens + shape.new_tokens)
+        exam = make_exam(self._subject.model, smallest.prompt_tokens, smallest.new_tokens)
+        nothing = Exam([], [], [], 0, exam.is_text)
+        examined = next(iter(prompts))
+        references: dict[Shape, Reference | str] = {}
+        for shape, ids in prompts.items():
+            asked = exam if shape == examined else nothing
+            try:
+                references[shape] = maker.reference(self._subject, ids, shape.new_tokens, asked)
+            except CellError as error:
+                references[shape] = f"no reference: {self._reason('reference', error)}"
+        return replace(baselines, references=references, exam=exam, examined=examined)
 
-    def _refer(self, model: Model, facts: ModelFacts, prompts: dict[Shape, list], judge: tuple | None) -> None:
-        if judge is None:
-            self._references = dict.fromkeys(prompts, self._no_reference)
-            return
-        engine, variant, prepared = judge
-        maker = References(
-            self._sandbox, self._progress, engine, variant, prepared, self._setting.device, self._setting.threads,
-            self._setting.wall_s,
-        )  # fmt: skip
-        smallest = min(prompts, key=lambda shape: (shape.prompt_tokens + shape.new_tokens))
-        self.exam = make_exam(model, smallest.prompt_tokens, smallest.new_tokens)
-        nothing = Exam([], [], [], 0, self.exam.is_text)
-        self._first = next(iter(prompts))
-        for number, (shape, ids) in enumerate(prompts.items()):
-            exam = self.exam if number == 0 else nothing
-            self._references[shape] = self._attempt(
-                "reference", lambda shape=shape, ids=ids, exam=exam: maker.of(model, facts, shape, ids, exam)
-            )
+    def _reference_image(self) -> tuple[Helper, Prepared]:
+        helper = needed_reference(self._bench)
+        return helper, self._image(helper)
 
-    # -- helpers ------------------------------------------------------------------------------------------------------
+    def _calibration_image(self) -> tuple[Helper, Prepared] | None:
+        helper = calibration_engine(self._bench.engines, self._bench.device.kind)
+        return (helper, self._image(helper)) if helper else None
 
-    def _run(
-        self, directory: Path, name: str, module: str, engine: Engine, prepared: Any, job: Job | LimitsJob
-    ) -> Path:
-        """Run one module on `job` in a folder of its own below `directory`. Raises CellError."""
-        number = next(n for n in itertools.count(1) if not (directory / f"{name}-{n}").exists())
-        place = directory / f"{name}-{number}"
-        (place / "out").mkdir(parents=True)
-        task = Task(
-            engine=engine.name, module=module, job=job, directory=place, out=place / "out", model=directory,
-            artefact=None, wall_s=WALL_S, environment=thread_environment(self._setting.threads),
-        )  # fmt: skip
-        ended = self._sandbox.run(prepared, task)
-        if ended.exit_code != 0:
-            raise CellError("harness_error", f"{name} ended with exit code {ended.exit_code}; see {place}/stderr.log")
-        return place
+    def _image(self, helper: Helper) -> Prepared:
+        """Raises the CellError of an image that failed: a second try would take as long."""
+        image = self._images[helper.engine.name]
+        if isinstance(image, CellError):
+            raise image
+        return image
 
-    def _attempt(self, what: str, action: Callable[[], Any], *otherwise: Any) -> Any:
-        """`action()`, or the reason why not (or `otherwise`), said once."""
+    def _attempt(self, what: str, action: Callable[[], T]) -> T | None:
+        """`action()`, or None where it cannot be done; why is said."""
         try:
             return action()
         except CellError as error:
-            reason = f"{error.outcome}: {first_line(error.reason)}"
-            self._progress.say(f"{what}: {reason}")
+            reason = self._reason(what, error)
             if what == "reference":
                 self._no_reference = f"no reference: {reason}"
-                return otherwise[0] if otherwise else self._no_reference
-            return otherwise[0] if otherwise else f"not checked: {reason}"
+            return None
+
+    def _reason(self, what: str, error: CellError) -> str:
+        reason = f"{error.outcome}: {first_line(error.reason)}"
+        self._bench.progress.say(f"{what}: {reason}")
+        return reason
 
 
-def limits_alone(
-    sandbox: Sandbox, progress: Progress, device: Device, threads: int, engines: dict[str, Engine]
-) -> dict[str, Any]:
+def needed_reference(bench: Workbench) -> Helper:
+    """The reference engine. Raises CellError where none runs on this device."""
+    helper = reference_engine(bench.engines, bench.device.kind)
+    if helper is None:
+        raise CellError("unsupported", f"no engine gives a float32 reference on {bench.device.kind}")
+    return helper
+
+
+def calibrate(bench: Workbench, helper: Helper, image: Prepared, subject: Subject, directory: Path) -> str:
+    """Known delays, read back through the whole way of a launch: the gate's word. Raises CellError."""
+    settings = helper.variant.settings
+    true = {"first token": settings["first_ms"] / 1000, "step": settings["step_ms"] / 1000}  # seconds
+    prompts = [[[3, 4, 5, 6 + number]] for number in range(CALIBRATION_REPEATS)]
+    cell = Cell(helper.engine, helper.variant, Shape(1, 4, CALIBRATION_STEPS))
+    job = make_job(cell, bench.device_facts, subject.facts, prompts, CALIBRATION_REPEATS, bench.threads, NO_WARMUP)
+    verdict = "not checked"
+    for _ in range(TRIES):
+        place = _run(bench, directory, "calibration", "bench", helper, image, job)
+        try:
+            samples = read_samples(place)
+        except (BadSamples, OSError) as error:
+            raise CellError("invalid_output", str(error)) from error
+        steps = [b - a for sample in samples for a, b in itertools.pairwise(sample.steps_ns)]
+        measured = {
+            "first token": median(sample.steps_ns[0] for sample in samples) / 1e9,
+            "step": median(steps) / 1e9,
+        }
+        verdict = calibration(true, measured)
+        if verdict == "pass":
+            bench.progress.say(
+                f"self-calibration: steps of {1000 * true['step']:g} ms read back as "
+                f"{1000 * measured['step']:.3f} ms, a first token of {1000 * true['first token']:g} ms as "
+                f"{1000 * measured['first token']:.2f} ms"
+            )
+            break
+    return verdict
+
+
+def measure_limits(bench: Workbench, helper: Helper, image: Prepared, directory: Path) -> dict[str, Any]:
+    """Memory bandwidth and peaks of matrix products of the device. Raises CellError."""
+    job = LimitsJob(bench.device_facts, bench.threads)
+    place = _run(bench, directory, "limits", "common.limits", helper, image, job)
+    try:
+        limits = limits_of(parse(read_text(place / "out" / "limits.json", 1 << 20)))
+    except (Unreadable, OSError, ValueError, KeyError, TypeError) as error:
+        raise CellError("invalid_output", f"limits.json is not valid: {error}") from error
+    bandwidth = limits["bandwidth_gbs"]
+    if bandwidth:
+        peaks = ", ".join(f"{name} {peak['gflops']:.0f}" for name, peak in limits["matmul"].items())
+        bench.progress.say(
+            f"limits: memory {bandwidth['best']:.1f} GB/s (three times, spread {100 * bandwidth['spread']:.0f} %); "
+            f"products in GFLOP/s: {peaks or 'none measured'}"
+        )
+    return limits
+
+
+def limits_alone(bench: Workbench) -> dict[str, Any]:
     """The limits of a device outside of a run. Raises CellError where they cannot be measured."""
-    described = DeviceFacts(device.kind, list(device.ids), device.name)
-    standards = Baselines(sandbox, progress, Setting(described, device.kind, threads, WALL_S, True, True), engines)
-    engine, _, prepared = standards.reference_engine()
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        return standards.measure_limits(Path(folder), engine, prepared)
+    helper = needed_reference(bench)
+    image = bench.sandbox.prepare(helper.engine, helper.kind)
+    bench.workspace.cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=bench.workspace.cache) as folder:
+        return measure_limits(bench, helper, image, Path(folder))
+
+
+def _run(
+    bench: Workbench, directory: Path, name: str, module: str, helper: Helper, image: Prepared, job: Job | LimitsJob
+) -> Path:
+    """Run one module on `job` in a folder of its own below `directory`. Raises CellError."""
+    number = next(n for n in itertools.count(1) if not (directory / f"{name}-{n}").exists())
+    place = directory / f"{name}-{number}"
+    (place / "out").mkdir(parents=True)
+    task = bench.task(helper.engine, module, job, place, model=directory, wall_s=WALL_S)
+    ended = bench.sandbox.run(image, task)
+    if ended.exit_code != 0:
+        raise CellError("harness_error", f"{name} ended with exit code {ended.exit_code}; see {place}/stderr.log")
+    return place

@@ -8,19 +8,20 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from common.contract import ConversionJob, ModelFacts
+from common.contract import ConversionJob
 from orchestrator.base.cache import Cache
 from orchestrator.base.errors import CellError, UserError, disk_full_or
-from orchestrator.base.paths import CACHE, ROOT
-from orchestrator.base.progress import Progress, duration
+from orchestrator.base.paths import ROOT
+from orchestrator.base.progress import duration
 from orchestrator.machine import host
 from orchestrator.machine.detect import Device
 from orchestrator.models import manifest
 from orchestrator.models.model import Model
 from orchestrator.plan.engine import Engine, Variant
-from orchestrator.sandbox.task import Sandbox, Task, tail, thread_environment
+from orchestrator.plan.run_plan import Subject
+from orchestrator.run.session import Workbench
+from orchestrator.sandbox.task import Prepared, tail
 
 WALL_S = 4 * 3600
 SHARED = Path("common", "convert")  # what converters call
@@ -69,71 +70,53 @@ def _converter(folders: Sequence[Path], kind: str) -> list[Path]:
 class Artefacts:
     """Finds or makes what an engine loads. One object per run; an artefact is verified once per run."""
 
-    def __init__(self, sandbox: Sandbox, progress: Progress, hardware: str, threads: int, cache: Path = CACHE):
-        self._sandbox, self._progress, self._cache = sandbox, progress, cache
-        self._hardware, self._threads = hardware, threads
+    def __init__(self, bench: Workbench):
+        self._bench, self._say = bench, bench.progress.say
         self._ready: dict[Path, Path | CellError] = {}
 
-    def ensure(
-        self, engine: Engine, kind: str, variant: Variant, model: Model, prepared: Any, facts: ModelFacts
-    ) -> Path | None:
+    def ensure(self, engine: Engine, variant: Variant, subject: Subject, image: Prepared) -> Path | None:
         """The directory to load, None where the engine loads the checkpoint itself.
 
         Raises CellError `convert_failed` or `unsupported`; what failed once in a run fails again without a new try.
         """
         if variant.artefact is None:
             return None
-        name = f"{engine.name}-{variant.artefact}-{key(engine, kind, variant, model, self._hardware)}"
-        place = self._cache / "artefacts" / name
+        device, cache = self._bench.device, self._bench.workspace.cache
+        made_of = key(engine, device.kind, variant, subject.model, hardware(device), self._bench.workspace.root)
+        place = cache / "artefacts" / f"{engine.name}-{variant.artefact}-{made_of}"
         if place not in self._ready:
             try:
-                self._ready[place] = self._make(place, engine, variant, model, prepared, facts)
+                self._ready[place] = self._make(place, engine, variant, subject, image)
             except CellError as error:
                 self._ready[place] = error
-        found = self._ready[place]
-        if isinstance(found, CellError):
-            raise found
-        return found
+        artefact = self._ready[place]
+        if isinstance(artefact, CellError):
+            raise artefact
+        return artefact
 
-    def _make(
-        self, place: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: ModelFacts
-    ) -> Path:
-        cache = Cache(place.parent, self._progress.say)
+    def _make(self, place: Path, engine: Engine, variant: Variant, subject: Subject, image: Prepared) -> Path:
+        cache = Cache(place.parent, self._say)
         cache.get(
-            place.name, f"converting {place.name}",
-            lambda work: self._convert(work, engine, variant, model, prepared, facts),
-        )  # fmt: skip
+            place.name, f"converting {place.name}", lambda work: self._convert(work, engine, variant, subject, image)
+        )
         final = place / "artefact"
         try:
-            manifest.verify(final, [], f"delete {place}, and it is converted anew", self._progress.say)
+            manifest.verify(final, [], f"delete {place}, and it is converted anew", self._say)
         except UserError as error:
             raise CellError("convert_failed", str(error)) from error
         return final
 
-    def _convert(
-        self, work: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: ModelFacts
-    ) -> Path:
-        self._progress.say(f"{engine.name}: converting {model.name} to {variant.artefact}")
-        started = time.monotonic()
-        converted = self._run(work, engine, variant, model, prepared, facts)
-        self._progress.say(f"  {engine.name}: {variant.artefact} converted in {duration(time.monotonic() - started)}")
-        return converted
-
-    def _run(
-        self, work: Path, engine: Engine, variant: Variant, model: Model, prepared: Any, facts: ModelFacts
-    ) -> Path:
+    def _convert(self, work: Path, engine: Engine, variant: Variant, subject: Subject, image: Prepared) -> Path:
         """Convert in the folder `work`; returns the folder that holds what came out, and how to repeat it."""
-        task = Task(
-            engine=engine.name,
-            module=f"{engine.folder.name}.convert",
-            job=ConversionJob(
-                engine=engine.name, variant=variant.name, precision=variant.precision, scheme=variant.scheme,
-                settings=variant.settings, artefact=variant.artefact, threads=self._threads, model=facts,
-            ),
-            directory=work, out=work / "out", model=model.path, artefact=None, wall_s=WALL_S,
-            environment=thread_environment(self._threads),
+        self._say(f"{engine.name}: converting {subject.model.name} to {variant.artefact}")
+        started = time.monotonic()
+        job = ConversionJob(
+            engine=engine.name, variant=variant.name, precision=variant.precision, scheme=variant.scheme,
+            settings=variant.settings, artefact=variant.artefact or "", threads=self._bench.threads,
+            model=subject.facts,
         )  # fmt: skip
-        ended = self._sandbox.run(prepared, task)
+        task = self._bench.task(engine, "convert", job, work, model=subject.model.path, wall_s=WALL_S)
+        ended = self._bench.sandbox.run(image, task)
         error = work / "out" / "error.json"
         if error.is_file():
             told = json.loads(error.read_text(encoding="utf-8"))
@@ -149,4 +132,5 @@ class Artefacts:
         converted.mkdir()
         (work / "out" / "artefact").rename(converted / "artefact")
         shutil.copy(work / "reproduce.sh", converted / "reproduce.sh")
+        self._say(f"  {engine.name}: {variant.artefact} converted in {duration(time.monotonic() - started)}")
         return converted

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from common.contract import DeviceFacts, Job, ModelFacts, Questions, WarmupRule
 from orchestrator.base.cache import json_hash
-from orchestrator.models.model import Model
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.exam import Exam
 from orchestrator.plan.profiles import WARMUP
@@ -28,11 +27,6 @@ def make_job(
         settings=variant.settings, device=device, model=model, shape=cell.shape, warmup=warmup,
         repetitions=repetitions, threads=threads, prompts=prompts,
     )  # fmt: skip
-
-
-def model_facts(model: Model, parameters: int) -> ModelFacts:
-    """What a job says of a model of that many weights."""
-    return ModelFacts(model.name, model.digest, model.synthetic, model.config["vocab_size"], parameters)
 
 
 def with_gates(measuring: Job) -> Job:

@@ -1,19 +1,96 @@
-"""What the journal says of a run: device, engines, model, environment."""
+"""What the journal says of a run: device, engines, model, environment, and how each cell ended."""
 
 from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
+from orchestrator.base.errors import is_disk_full
 from orchestrator.machine import host
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.request import Request
+from orchestrator.plan.run_plan import Plan
 from orchestrator.results import journal
+from orchestrator.results.journal import Journal
+from orchestrator.run.cell_states import CellEnd, Runnable
+from orchestrator.run.session import Workbench
+
+State = TypeVar("State", bound=Runnable)
 
 
-def described(request: Request, cells: list[Cell], isolation: str) -> dict[str, Any]:
+class RunJournal:
+    """The journal of one run into one directory, and which of its cells have no word there yet."""
+
+    def __init__(self, directory: Path, cells: Sequence[Cell]):
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self._journal = Journal(directory)
+        self._open = {cell.label: cell for cell in cells}
+
+    def append(self, kind: str, **record: Any) -> None:
+        """Write one record; see results.journal.Journal.append."""
+        self._journal.append(kind, **record)
+
+    def keep(self, results: Iterable[State | CellEnd]) -> list[State]:
+        """What goes on of a phase's `results`; a cell that ends is in the journal before the next one is looked at."""
+        states = []
+        for result in results:
+            if isinstance(result, CellEnd):
+                self.append("cell_end", label=result.cell.label, outcome=result.outcome, reason=result.reason)
+                self.settle(result.cell)
+            else:
+                states.append(result)
+        return states
+
+    def settle(self, cell: Cell) -> None:
+        """The cell has its word: it ended, or one of its launches did."""
+        self._open.pop(cell.label, None)
+
+    def is_open(self, cell: Cell) -> bool:
+        return cell.label in self._open
+
+    def measured_keys(self) -> set[str]:
+        """The keys of the launches that were ok, in this run or in the one that it resumes."""
+        return {
+            record["key"]
+            for record in journal.read(self.directory)
+            if record["kind"] == "launch" and record["outcome"] == "ok"
+        }
+
+    def close(self, outcome: str) -> None:
+        """End the cells that have no word yet, and the run."""
+        word = "harness_error" if outcome == "finished" else outcome
+        with _as_far_as_the_disk_goes(outcome):
+            self.keep([CellEnd(cell, word, "the run ended") for cell in self._open.values()])
+            self.append("end", outcome=outcome, time=journal.now())
+        self._journal.close()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: what it measures, with what, and where it says so."""
+
+    plan: Plan
+    bench: Workbench
+    journal: RunJournal
+
+
+@contextmanager
+def _as_far_as_the_disk_goes(outcome: str) -> Iterator[None]:
+    """The end of a run that a full disk ended may find no room; the journal, without it, is whole all the same."""
+    try:
+        yield
+    except OSError as error:
+        if outcome != "disk_full" or not is_disk_full(error):
+            raise
+
+
+def described(request: Request, cells: Sequence[Cell], isolation: str) -> dict[str, Any]:
     """The journal's record of a request: what was asked for, on which machine, with which command."""
     return {
         "schema": journal.SCHEMA,

@@ -24,7 +24,6 @@ from urllib3.exceptions import ReadTimeoutError
 
 from orchestrator.base.cache import Cache
 from orchestrator.base.errors import CellError, disk_full_or
-from orchestrator.base.paths import CACHE, ROOT
 from orchestrator.base.progress import Progress, duration
 from orchestrator.machine.site import Site
 from orchestrator.plan.engine import Engine
@@ -54,8 +53,8 @@ class Images:
         client: docker.DockerClient,
         site: Site,
         progress: Progress,
-        root: Path = ROOT,
-        cache: Path = CACHE,
+        root: Path,
+        cache: Path,
         build_s: float = BUILD_S,
     ):
         self._client, self._site, self._progress = client, site, progress

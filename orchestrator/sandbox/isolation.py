@@ -6,6 +6,7 @@ import docker
 from docker.errors import DockerException
 
 from orchestrator.base.errors import UserError, unknown
+from orchestrator.base.paths import Workspace
 from orchestrator.base.progress import Progress
 from orchestrator.machine import host
 from orchestrator.machine.detect import Device
@@ -19,7 +20,7 @@ from orchestrator.sandbox.venvs import VenvSandbox
 
 
 def sandbox_for(
-    isolation: str, target: Device, site: Site, progress: Progress, build_s: float = BUILD_S,
+    isolation: str, target: Device, workspace: Workspace, progress: Progress, build_s: float = BUILD_S,
     memory_limit: int | None = None,
 ) -> Sandbox:  # fmt: skip
     """The sandbox that was asked for; `auto` takes Docker when its daemon answers, and says which it took and why.
@@ -28,7 +29,8 @@ def sandbox_for(
     """
     if isolation not in ISOLATIONS:
         raise unknown("isolation", isolation, ISOLATIONS)
-    features = host.cpu_features_digest()
+    features, site = host.cpu_features_digest(), Site.read(workspace.site)
+    places = (workspace.root, workspace.cache)
 
     def venv(why: str) -> Sandbox:
         if memory_limit is not None:
@@ -36,7 +38,7 @@ def sandbox_for(
                 f"--memory-limit: virtual environments limit no memory ({why}); leave it out, or use Docker"
             )
         progress.say(f"isolation: one virtual environment per engine ({why})")
-        return VenvSandbox(site, target, features, progress, build_s=build_s)
+        return VenvSandbox(site, target, features, progress, *places, build_s)
 
     if isolation == "venv":
         return venv("as asked")
@@ -57,4 +59,4 @@ def sandbox_for(
         return venv(f"the Docker daemon does not answer: {why}")
     progress.say("isolation: Docker, one container per launch (its daemon answers)")
     orphans.reap(client, progress.say)
-    return DockerSandbox(client, Images(client, site, progress, build_s=build_s), target, features, memory_limit)
+    return DockerSandbox(client, Images(client, site, progress, *places, build_s), target, features, memory_limit)

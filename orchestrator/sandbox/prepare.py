@@ -10,12 +10,12 @@ from typing import Any
 
 from orchestrator.base.errors import CellError
 from orchestrator.plan.engine import Engine
-from orchestrator.sandbox.task import Sandbox
+from orchestrator.sandbox.task import Prepared, Sandbox
 
 WORKERS = max(2, os.cpu_count() or 1)  # while one compiles, another downloads and unpacks
 
 
-def prepare_all(sandbox: Sandbox, engines: Sequence[tuple[Engine, str]]) -> dict[str, Any]:
+def prepare_all(sandbox: Sandbox, engines: Sequence[tuple[Engine, str]]) -> dict[str, Prepared | CellError]:
     """What `sandbox.prepare` gives for (engine, device kind), by engine name, or the CellError with which it failed.
 
     Raises what else it raises. The threads are daemons: Ctrl-C ends the wait at once, and Docker gives up a build whose
@@ -40,7 +40,7 @@ def prepare_all(sandbox: Sandbox, engines: Sequence[tuple[Engine, str]]) -> dict
 
     for _ in range(min(WORKERS, len(engines))):
         threading.Thread(target=work, name="prepare", daemon=True).start()
-    found: dict[str, Any] = {}
+    found: dict[str, Prepared | CellError] = {}
     while len(found) < len(engines):
         name, outcome = ended.get()
         if isinstance(outcome, BaseException) and not isinstance(outcome, CellError):

@@ -21,7 +21,7 @@ from orchestrator.base.errors import CellError
 from orchestrator.base.files import write_atomically, write_json
 from orchestrator.base.reading import Unreadable, parse, read_text
 from orchestrator.plan.engine import Engine
-from orchestrator.sandbox.task import Sandbox, Task
+from orchestrator.sandbox.task import Prepared, Sandbox, Task
 
 FOLDER = "packages"
 LIMIT = 16 << 20
@@ -30,7 +30,7 @@ ECOSYSTEMS = ("pypi", "deb", "rpm")
 
 
 def save(
-    sandbox: Sandbox, engine: Engine, prepared: Any, directory: Path, cache: Path, say: Callable[[str], None]
+    sandbox: Sandbox, engine: Engine, prepared: Prepared, directory: Path, cache: Path, say: Callable[[str], None]
 ) -> Path:  # fmt: skip
     """Write `directory`/packages/<engine>.cdx.json, from the cache where this image was asked before.
 
@@ -48,7 +48,7 @@ def save(
     return path
 
 
-def _ask(sandbox: Sandbox, engine: Engine, prepared: Any, work: Path) -> Path:
+def _ask(sandbox: Sandbox, engine: Engine, prepared: Prepared, work: Path) -> Path:
     """Ask in the folder `work`; returns the file with the answer."""
     task = Task(
         engine=engine.name, module="common.tools.packages", job=None, directory=work, out=work / "out",
@@ -71,7 +71,7 @@ def _package(listed: dict[str, Any]) -> dict[str, str]:
     return {"name": str(listed["name"])[:200], "version": str(listed["version"])[:200]}
 
 
-def document(engine: Engine, prepared: Any, packages: dict[str, Any]) -> str:
+def document(engine: Engine, prepared: Prepared, packages: dict[str, Any]) -> str:
     """A CycloneDX document: the image as the component, its packages with package URLs.
 
     Raises ValueError for a package whose name no URL can hold.

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import psutil
 
 from common.contract import ConversionJob, Job, LimitsJob
+from orchestrator.plan.engine import Engine
 from orchestrator.plan.profiles import HANG_S
 
 ISOLATIONS = ("auto", "docker", "venv")
@@ -61,17 +62,33 @@ def supervised(task: Task, lease: str | None, out: str, *arguments: str) -> list
     return ["-m", "common.supervise", *(["--lease", lease] if lease else []), *watching, "--", task.module, *arguments]
 
 
+class Prepared(Protocol):
+    """What an engine runs in: an image or a virtual environment."""
+
+    @property
+    def tag(self) -> str:
+        """Its name, a hash over all that went into it."""
+
+    @property
+    def id(self) -> str:
+        """What it is in this place: the same content built again has another."""
+
+    @property
+    def recipe(self) -> tuple[str, ...]:
+        """The shell commands that make it again."""
+
+
 class Sandbox(Protocol):
     isolation: str
 
-    def prepare(self, engine: Any, kind: str) -> Any:
-        """Build what is needed to run `engine`; returns an object with `tag`, `id` and `recipe`."""
+    def prepare(self, engine: Engine, kind: str) -> Prepared:
+        """Build what is needed to run `engine`. Raises CellError `build_failed`."""
 
-    def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> Any | None:
+    def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> Prepared | None:
         """What an earlier `prepare` returned, None where it is gone and has to be prepared anew."""
 
     def run(self, prepared: Any, task: Task) -> Ended:
-        """Run `task` to its end."""
+        """Run `task` to its end in what this very sandbox has prepared."""
 
     def pids(self) -> set[int]:
         """The host's PIDs of what is running now."""

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from orchestrator.base.errors import CellError, disk_full_or
 from orchestrator.base.files import only_one
-from orchestrator.base.paths import CACHE, ROOT
 from orchestrator.base.progress import Progress, duration
 from orchestrator.base.signals import uninterrupted
 from orchestrator.machine.detect import Device
@@ -65,8 +64,8 @@ class VenvSandbox:
         device: Device,
         cpu_features: str,
         progress: Progress,
-        root: Path = ROOT,
-        cache: Path = CACHE,
+        root: Path,
+        cache: Path,
         build_s: float = BUILD_S,
     ):
         self._site, self._device, self._cpu_features, self._progress = site, device, cpu_features, progress

@@ -47,21 +47,21 @@ def test_a_conversion_killed_half_way_is_made_anew_and_leaves_nothing(slow):
 
 CONVERT = """
 import sys
+from orchestrator.base.paths import Workspace
+from orchestrator.base.progress import Progress
 from orchestrator.machine.devices import choose_device
 from orchestrator.plan.engine_yaml import discover
-from orchestrator.run.convert import Artefacts, hardware
+from orchestrator.plan.run_plan import find_subject
+from orchestrator.run.convert import Artefacts
+from orchestrator.run.session import Workbench
 from orchestrator.sandbox.isolation import sandbox_for
-from orchestrator.models.resolve import resolve
-from orchestrator.base.paths import CACHE
-from orchestrator.base.progress import Progress
-from orchestrator.machine.site import Site
 
-progress = Progress()
-device, engine, model = choose_device("cpu", None, progress.say), discover()["slow"], resolve("tiny", CACHE)
-sandbox = sandbox_for(sys.argv[1], device, Site.read(), progress)
-artefacts = Artefacts(sandbox, progress, hardware(device), 2)
-prepared = sandbox.prepare(engine, "cpu")
-print(artefacts.ensure(engine, "cpu", engine.variants["one"], model, prepared, {"name": model.name}))
+workspace, progress = Workspace.of_checkout(), Progress()
+device, engine = choose_device("cpu", None, progress.say), discover()["slow"]
+sandbox = sandbox_for(sys.argv[1], device, workspace, progress)
+bench = Workbench(workspace, device, sandbox, {}, 2, progress)
+subject = find_subject("tiny", workspace.cache, progress.say)
+print(Artefacts(bench).ensure(engine, engine.variants["one"], subject, sandbox.prepare(engine, "cpu")))
 """
 
 

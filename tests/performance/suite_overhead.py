@@ -21,7 +21,7 @@ import docker
 from tabulate import tabulate
 
 from common.contract import DeviceFacts, ModelFacts, Sample
-from orchestrator.base.paths import CACHE
+from orchestrator.base.paths import Workspace
 from orchestrator.base.progress import Progress
 from orchestrator.judge.analysis import Yardstick
 from orchestrator.judge.launch_files import read_samples
@@ -42,11 +42,12 @@ PARAMETERS = 1000
 
 class Bench:
     def __init__(self) -> None:
-        client = docker.from_env()
+        client, workspace = docker.from_env(), Workspace.of_checkout()
         device = choose_device("cpu", None, lambda _text: None)
         features = host.cpu_features_digest()
         self.client, self.engine = client, engine_yaml.discover()["dummy"]
-        self.sandbox = DockerSandbox(client, Images(client, Site.read(), Progress()), device, features)
+        images = Images(client, Site.read(workspace.site), Progress(), workspace.root, workspace.cache)
+        self.sandbox, self.cache = DockerSandbox(client, images, device, features), workspace.cache
         self.image = self.sandbox.prepare(self.engine, "cpu")
 
     def launch(self, settings: dict, new_tokens: int, repetitions: int = 3) -> tuple[float, list[Sample]]:
@@ -56,7 +57,7 @@ class Bench:
         prompts = [[[number] * 8] for number in range(profiles.WARMUP.max + repetitions)]
         job = make_job(cell, DeviceFacts("cpu", ["cpu"], "cpu"), model, prompts, repetitions, 1)
         job = replace(job, settings=settings)
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        with tempfile.TemporaryDirectory(dir=self.cache) as folder:
             directory = Path(folder)
             (directory / "out").mkdir()
             started = time.monotonic()

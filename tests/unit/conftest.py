@@ -5,9 +5,8 @@ import sys
 import pynvml
 import pytest
 
-from orchestrator.answers.replay import measure_again
-from orchestrator.base.paths import ROOT
-from orchestrator.cli import answer_commands, engine_commands, machine_commands, main, run_command
+from orchestrator.base.paths import ROOT, Workspace
+from orchestrator.cli import main
 from orchestrator.machine import detect, devices, site
 from orchestrator.machine.detect import Device
 from orchestrator.machine.host import Host
@@ -41,28 +40,30 @@ def cpu():
 
 
 @pytest.fixture
+def workspace(tmp_path):
+    """This checkout, with results, cache and site settings in a folder of the test's own."""
+    return Workspace(root=ROOT, cache=tmp_path / "cache", results=tmp_path / "results", site=tmp_path / "site.yaml")
+
+
+@pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A machine without a GPU, no site settings, and results and cache in a folder of the test's own."""
+    """A machine without a GPU and without site settings."""
     host = Host(linux_machine(tmp_path / "host"), "Linux", "x86_64", affinity=range(4))
     found = detect.detect(FakeNvml(error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND), host)
     monkeypatch.setattr(devices, "detect", lambda: found)
     for name in ("CUDA_VISIBLE_DEVICES", "BENCH_CA_BUNDLE", "BENCH_WHEELHOUSE"):
         monkeypatch.delenv(name, raising=False)
-    for module in (run_command, answer_commands):
-        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
-    for module in (run_command, engine_commands, machine_commands, measure_again):
-        monkeypatch.setattr(module, "CACHE", tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
-def call(machine, monkeypatch, capsys):
-    """Run the command line on `machine`. Returns (exit code, stdout, lines of stderr)."""
+def call(machine, workspace, monkeypatch, capsys):
+    """Run the command line on `machine` in `workspace`. Returns (exit code, stdout, lines of stderr)."""
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["benchmark.sh", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            main.main()
+            main.main(workspace)
         printed = capsys.readouterr()
         return ended.value.code, printed.out, printed.err.splitlines()
 

@@ -30,9 +30,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in (*CODE, *
 
 # Larger than the rule on 2026-11-28. The figures may only fall, and an entry that the rule covers has to go.
 LONG_FILES: dict[str, int] = {}
-LONG_FUNCTIONS = {
-    "orchestrator/cli/run_command.py run_command": 70,
-}
+LONG_FUNCTIONS: dict[str, int] = {}
 FULL_LEVELS = {"orchestrator/base": 14}
 SAME_NAMES = {"engine": 2, "speed": 2}
 # Imported where they are, and not declared: ROCm brings the first; who trains the tiny model again installs the others.

@@ -15,20 +15,20 @@ from orchestrator.answers.check.launching import (
     QUANTISED_KL,
     Launching,
     Made,
+    Trial,
     prompts_for,
+    reference_for,
     scratch,
-    with_eos,  # fmt: skip
+    with_eos,
 )
 from orchestrator.base.errors import CellError
-from orchestrator.base.progress import Progress
 from orchestrator.judge.gates import agreement
 from orchestrator.judge.reference import Reference
-from orchestrator.machine.detect import Device
-from orchestrator.models.model import Model
-from orchestrator.plan import cells, support
+from orchestrator.plan import cells
 from orchestrator.plan.cells import Cell, Shape
 from orchestrator.plan.engine import Engine, Variant
-from orchestrator.sandbox.task import Sandbox
+from orchestrator.plan.run_plan import Subject, lacking_on
+from orchestrator.run.session import Workbench
 
 BATCH = 4
 TRIES = 3  # a prefix cache shows every time; three pairs of 10 ms once looked like one beside a busy neighbour
@@ -38,30 +38,25 @@ GREEDY = {"float32": 1e-3}  # how far below the maximum a generated token's log-
 GREEDY_OTHER = 0.7  # batch-size dependent kernels of 16-bit and quantised weights flip near ties
 
 
-def examine(
-    engine: Engine, device: Device, sandbox: Sandbox, model: Model, variants: str, progress: Progress,
-    engines: dict[str, Engine],
-) -> list[Finding]:  # fmt: skip
-    """All checks of one engine's folder on one device with one model; `engines` holds the reference engine."""
+def examine(engine: Engine, variants: str, subject: Subject, bench: Workbench) -> list[Finding]:
+    """All checks of one engine's folder on one device with one model; `variants` as the option of that name."""
+    device, progress = bench.device, bench.progress
     findings = check_folder(engine, device.kind)
     entry = engine.devices.get(device.kind)
     if entry is None or not entry.support.runs:
         why = entry.support.note if entry else "no entry"
         return [*findings, Finding(f"runs on {device.kind}", None, f"unsupported: {why}")]
     try:
-        prepared = sandbox.prepare(engine, device.kind)
+        image = bench.sandbox.prepare(engine, device.kind)
     except CellError as error:
         return [*findings, Finding("builds", False, error.reason)]
-    findings.append(Finding("builds", True, prepared.tag))
-    launching = Launching(device, sandbox, model, progress)
-    refer = "a test contender computes no model" if engine.test_only else launching.reference(engines)
-    checks = _Checks(engine, prepared, launching, refer)
+    findings.append(Finding("builds", True, image.tag))
+    reference = "a test contender computes no model" if engine.test_only else reference_for(bench, subject)
+    checks = _Checks(Launching(bench, subject, engine, image), reference)
     eos_checked = False
     for variant in cells.variants(engine, None, variants):
-        shape = Shape(1, max(LENGTHS), NEW_TOKENS)
-        lacking = support.unsupported(
-            Cell(engine, variant, shape), device.kind, model.config, gpus=device.detail.get("gpus", ())
-        )
+        cell = Cell(engine, variant, Shape(1, max(LENGTHS), NEW_TOKENS))
+        lacking = lacking_on(device, cell, subject.model)
         if lacking:
             findings.append(Finding(variant.name, None, f"{lacking.state}: {lacking.note}"))
             continue
@@ -90,9 +85,9 @@ def render(engine: Engine, findings: list[Finding]) -> str:
 class _Checks:
     """The checks of one engine's variants."""
 
-    def __init__(self, engine: Engine, prepared: Any, launching: Launching, refer: Reference | str):
-        self._engine, self._prepared, self._launching, self._refer = engine, prepared, launching, refer
-        self._prompts = prompts_for(launching.model)
+    def __init__(self, launching: Launching, reference: Reference | str):
+        self._engine, self._launching, self._refer = launching.engine, launching, reference
+        self._prompts = prompts_for(launching.subject.model)
 
     def of(self, variant: Variant, with_eos: bool) -> list[Finding]:
         """Everything that is asked of one variant. Raises CellError where a launch fails."""
@@ -118,9 +113,10 @@ class _Checks:
         if isinstance(self._refer, Reference) and self._engine.capabilities["logprobs"]:
             more["score"] = self._refer.exam.sequences
         fresh = [[ids[::-1]] for ids in self._prompts[:3]]  # prompts that nothing has seen yet
+        trial = Trial(variant, [[prompt] for prompt in self._prompts] + fresh, more)
         for attempt in range(1, TRIES + 1):
             try:
-                return self._launch(variant, 1, [[prompt] for prompt in self._prompts] + fresh, more, self._refer)
+                return self._launching.launch(trial, self._refer)
             except CellError as error:
                 if attempt == TRIES or not error.reason.startswith("gate cold_prefix"):
                     raise
@@ -146,7 +142,7 @@ class _Checks:
         batches = [even, even, even[::-1]]
         if size > 1 and capabilities["ragged"]:
             batches.append(ragged)
-        made = self._launch(variant, size, batches)
+        made = self._launching.launch(Trial(variant, batches))
         findings = [Finding(f"{name}: the same prompt gives the same tokens", made.ids[0] == made.ids[1])]
         if size == 1:
             return [*findings, Finding(f"{name}: batches", None, "batch size 1 only")]
@@ -171,9 +167,9 @@ class _Checks:
 
     def _scores(self, variant: Variant, generated: list[int]) -> Finding:
         name, prompt = f"{variant.name}: log-probabilities agree with the generated tokens", self._prompts[0]
-        with scratch() as folder:
-            sequence = {"score": [prompt + generated]}
-            made = self._launch(variant, 1, [[prompt]], sequence, directory=folder)
+        with scratch(self._launching.bench) as folder:
+            trial = Trial(variant, [[prompt]], {"score": [prompt + generated]})
+            made = self._launching.launch(trial, directory=folder)
             [score] = made.result.scores or [None]
             if score is None:
                 return Finding(name, False if self._engine.capabilities["logprobs"] else None, "the engine gives none")
@@ -188,16 +184,12 @@ class _Checks:
 
     def _eos(self, variant: Variant, expected: list[int]) -> Finding:
         """The token that is emitted at EOS_STEP is declared the end of the sequence: nothing may change."""
-        with scratch() as folder:
-            ending = with_eos(self._launching.model, expected[EOS_STEP], folder / "model")
-            made = self._launch(variant, 1, [[self._prompts[0]]], model=ending)
+        with scratch(self._launching.bench) as folder:
+            ending = with_eos(self._launching.subject.model, expected[EOS_STEP], folder / "model")
+            made = self._launching.launch(Trial(variant, [[self._prompts[0]]], subject=ending))
         good = made.row(0) == expected
         detail = "" if good else "declaring an emitted token as EOS changed the output"
         return Finding("end-of-sequence neither stops nor is masked", good, detail)
-
-    def _launch(self, variant: Variant, size: int, batches: list, more=None, refer="not asked for", **options) -> Made:
-        shape = Shape(size, max(LENGTHS), NEW_TOKENS)
-        return self._launching.launch(self._engine, self._prepared, variant, shape, batches, more, refer, **options)
 
 
 def _loaded(result: Result) -> str:

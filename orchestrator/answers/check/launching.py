@@ -8,33 +8,29 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from common.contract import NO_WARMUP, DeviceFacts, Result, Sample
+from common.contract import NO_WARMUP, Result, Sample
 from orchestrator.base.errors import CellError
-from orchestrator.base.paths import CACHE
-from orchestrator.base.progress import Progress
 from orchestrator.judge.analysis import FILE as EVIDENCE
 from orchestrator.judge.analysis import Yardstick
 from orchestrator.judge.launch_files import read_samples
 from orchestrator.judge.reference import Reference
 from orchestrator.judge.verdict import judge_launch
-from orchestrator.machine import host
-from orchestrator.machine.detect import Device
 from orchestrator.models import manifest
-from orchestrator.models.dimensions import ParameterCounts
 from orchestrator.models.model import Model
 from orchestrator.plan import prompts
 from orchestrator.plan.cells import Cell, Shape
 from orchestrator.plan.engine import Engine, Variant
 from orchestrator.plan.exam import make_exam
-from orchestrator.run import references
-from orchestrator.run.convert import Artefacts, hardware
-from orchestrator.run.job import make_job, model_facts
-from orchestrator.run.references import References
-from orchestrator.sandbox.task import Sandbox, Task, thread_environment
+from orchestrator.plan.run_plan import Subject
+from orchestrator.run.convert import Artefacts
+from orchestrator.run.job import make_job
+from orchestrator.run.references import ReferenceMaker, reference_engine
+from orchestrator.run.session import Workbench
+from orchestrator.sandbox.task import Prepared
 
 NEW_TOKENS = 64
 LENGTHS = (32, 32, 32, 32, 9, 32, 17, 5)  # of the prompts, in tokens: four of one length, four ragged
@@ -70,65 +66,59 @@ def prompts_for(model: Model) -> list[list[int]]:
     return [rows[0][:length] for rows, length in zip(made, LENGTHS, strict=True)]
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What one launch is asked: `batches` are prompts [iteration][row][token], `more` further keys of its job."""
+
+    variant: Variant
+    batches: list[list[list[int]]]
+    more: dict[str, Any] = field(default_factory=dict)
+    subject: Subject | None = None  # another model than the one of all the checks
+
+
 class Launching:
-    """Runs launches of any engine on one device with one model."""
+    """Launches of one engine on a workbench, with one model."""
 
-    def __init__(self, device: Device, sandbox: Sandbox, model: Model, progress: Progress):
-        self.device, self.model = device, model
-        self._sandbox, self._progress, self._threads = sandbox, progress, host.default_threads()
-        self._artefacts = Artefacts(sandbox, progress, hardware(device), self._threads)
-        self._weights = ParameterCounts.of(model.path)
-        self._described = DeviceFacts(device.kind, list(device.ids), device.name)
+    def __init__(self, bench: Workbench, subject: Subject, engine: Engine, image: Prepared):
+        self.bench, self.subject, self.engine, self._image = bench, subject, engine, image
+        self._artefacts = Artefacts(bench)
 
-    def reference(self, engines: dict[str, Engine]) -> Reference | str:
-        """What the reference engine computes in float32 for `prompts_for`, or why there is nothing to compare with."""
-        found = references.engine_for(engines, self.device.kind)
-        if found is None:
-            return f"no engine gives a float32 reference on {self.device.kind}"
-        engine, variant = found
-        shape = Shape(1, max(LENGTHS), NEW_TOKENS)
-        exam = make_exam(self.model, shape.prompt_tokens, shape.new_tokens)
-        exam = replace(exam, sequences=[each[:EXAM_TOKENS] for each in exam.sequences[:EXAM_SEQUENCES]], questions=[])
-        try:
-            prepared = self._sandbox.prepare(engine, self.device.kind)
-            maker = References(
-                self._sandbox, self._progress, engine, variant, prepared, self._described, self._threads, WALL_S
-            )
-            rows = [[prompt] for prompt in prompts_for(self.model)]
-            facts = model_facts(self.model, self._weights.parameters)
-            return maker.of(self.model, facts, shape, rows, exam, count=len(rows))
-        except CellError as error:
-            return f"no float32 reference: {error.outcome}: {error.reason}"
-
-    def launch(
-        self, engine: Engine, prepared: Any, variant: Variant, shape: Shape, batches: list[list[list[int]]],
-        more: dict[str, Any] | None = None, refer: Reference | str = "not asked for",
-        model: Model | None = None, directory: Path | None = None,
-    ) -> Made:  # fmt: skip
-        """One launch without warm-up; `more` goes into its job. Raises CellError unless it is ok."""
-        model, kind = model or self.model, self.device.kind
-        facts = model_facts(model, self._weights.parameters)
-        artefact = self._artefacts.ensure(engine, kind, variant, model, prepared, facts)
-        more = more or {}
-        repetitions = len(batches) - more.get("prefix_pairs", 0)
-        cell = Cell(engine, variant, shape)
-        job = make_job(cell, self._described, facts, batches, repetitions, self._threads, NO_WARMUP)
-        job = replace(job, **more)
-        with scratch() as folder:
+    def launch(self, trial: Trial, reference: Reference | str = "not asked for", directory: Path | None = None) -> Made:
+        """One launch without warm-up, in `directory` if it is to be kept. Raises CellError unless it is ok."""
+        bench, subject = self.bench, trial.subject or self.subject
+        artefact = self._artefacts.ensure(self.engine, trial.variant, subject, self._image)
+        repetitions = len(trial.batches) - trial.more.get("prefix_pairs", 0)
+        cell = Cell(self.engine, trial.variant, Shape(len(trial.batches[0]), max(LENGTHS), NEW_TOKENS))
+        job = make_job(cell, bench.device_facts, subject.facts, trial.batches, repetitions, bench.threads, NO_WARMUP)
+        job = replace(job, **trial.more)
+        with scratch(bench) as folder:
             directory = directory or folder
             (directory / "out").mkdir()
-            task = Task(
-                engine=engine.name, module=f"{engine.folder.name}.bench", job=job, directory=directory,
-                out=directory / "out", model=model.path, artefact=artefact, wall_s=WALL_S,
-                environment=thread_environment(self._threads),
-            )  # fmt: skip
-            context = Yardstick(self._weights, model.config, artefact, refer)
-            verdict = judge_launch(self._sandbox.run(prepared, task), directory, job, context)
+            task = bench.task(
+                self.engine, "bench", job, directory, model=subject.model.path, artefact=artefact, wall_s=WALL_S
+            )
+            yardstick = Yardstick(subject.weights, subject.model.config, artefact, reference)
+            verdict = judge_launch(bench.sandbox.run(self._image, task), directory, job, yardstick)
             if verdict.outcome != "ok" or verdict.result is None:
                 raise CellError(verdict.outcome, verdict.reason or "")
             samples = read_samples(directory)
             evidence = json.loads((directory / EVIDENCE).read_text(encoding="utf-8"))
             return Made(verdict.result, samples, evidence, _left(directory / "out" / "processes_left.json"))
+
+
+def reference_for(bench: Workbench, subject: Subject) -> Reference | str:
+    """What the reference engine computes in float32 for `prompts_for`, or why there is nothing to compare with."""
+    helper = reference_engine(bench.engines, bench.device.kind)
+    if helper is None:
+        return f"no engine gives a float32 reference on {bench.device.kind}"
+    exam = make_exam(subject.model, max(LENGTHS), NEW_TOKENS)
+    exam = replace(exam, sequences=[ids[:EXAM_TOKENS] for ids in exam.sequences[:EXAM_SEQUENCES]], questions=[])
+    try:
+        maker = ReferenceMaker(bench, helper, bench.sandbox.prepare(helper.engine, helper.kind), WALL_S)
+        rows = [[prompt] for prompt in prompts_for(subject.model)]
+        return maker.reference(subject, rows, NEW_TOKENS, exam, count=len(rows))
+    except CellError as error:
+        return f"no float32 reference: {error.outcome}: {error.reason}"
 
 
 def _left(path: Path) -> list[str]:
@@ -139,15 +129,15 @@ def _left(path: Path) -> list[str]:
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
+def scratch(bench: Workbench) -> Iterator[Path]:
     """A temporary folder inside the cache, since a container may not see the host's /tmp."""
-    parent = CACHE / "check"
+    parent = bench.workspace.cache / "check"
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent) as folder:
         yield Path(folder)
 
 
-def with_eos(model: Model, token: int, folder: Path) -> Model:
+def with_eos(model: Model, token: int, folder: Path) -> Subject:
     """A copy of `model` in `folder` whose end-of-sequence token is `token`."""
     folder.mkdir()
     for path in model.path.iterdir():
@@ -165,4 +155,4 @@ def with_eos(model: Model, token: int, folder: Path) -> Model:
         path.chmod(0o755 if path.is_dir() else 0o644)
     changed = {**model.manifest, "config.json": f"eos {token}"}
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return replace(model, path=folder, digest=manifest.digest(changed), config=config)
+    return Subject.of(replace(model, path=folder, digest=manifest.digest(changed), config=config))

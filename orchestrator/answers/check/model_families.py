@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from orchestrator.answers.check.finding import Finding
-from orchestrator.answers.check.launching import LENGTHS, NEW_TOKENS, QUANTISED_KL, Launching, prompts_for
+from orchestrator.answers.check.launching import (
+    LENGTHS,
+    NEW_TOKENS,
+    QUANTISED_KL,
+    Launching,
+    Trial,
+    prompts_for,
+    reference_for,
+)
 from orchestrator.base.errors import CellError
 from orchestrator.base.escape import first_line
-from orchestrator.base.progress import Progress
-from orchestrator.judge.reference import Reference
-from orchestrator.machine.detect import Device
-from orchestrator.models.resolve import resolve
 from orchestrator.models.synthetic import shapes
-from orchestrator.plan import support
 from orchestrator.plan.cells import Cell, Shape
 from orchestrator.plan.engine import PRECISIONS, WRONG, Engine, Variant
-from orchestrator.sandbox.task import Sandbox
+from orchestrator.plan.run_plan import find_subject, lacking_on
+from orchestrator.run.session import Workbench
 
 
-def examine_architectures(
-    engine: Engine, device: Device, sandbox: Sandbox, cache: Path, progress: Progress, engines: dict[str, Engine]
-) -> list[Finding]:
+def examine_architectures(engine: Engine, bench: Workbench) -> list[Finding]:
     """One finding per architecture, from the engine's most precise variant there: `yes`, `wrong`, `unsupported`, or
     the word with which its launch ended."""
-    variant = most_precise(engine, device.kind)
+    variant = most_precise(engine, bench.device.kind)
     if variant is None:
-        return [Finding("architectures", None, f"unsupported: no variant runs on {device.kind}")]
+        return [Finding("architectures", None, f"unsupported: no variant runs on {bench.device.kind}")]
     try:
-        prepared = sandbox.prepare(engine, device.kind)
+        image = bench.sandbox.prepare(engine, bench.device.kind)
     except CellError as error:
         return [Finding("builds", False, error.reason)]
     findings = []
     for name in shapes.architectures():
-        progress.say(f"checking {engine.name} {variant.name} with {name}")
-        launching = Launching(device, sandbox, resolve(f"synthetic:{name}", cache, say=progress.say), progress)
+        bench.progress.say(f"checking {engine.name} {variant.name} with {name}")
+        subject = find_subject(f"synthetic:{name}", bench.workspace.cache, bench.progress.say)
         label = f"{name.removeprefix('arch-')} ({variant.name})"
-        findings.append(_one(engine, variant, prepared, launching, launching.reference(engines), label))
+        findings.append(_examine(Launching(bench, subject, engine, image), variant, label))
     return findings
 
 
@@ -48,21 +47,19 @@ def most_precise(engine: Engine, kind: str) -> Variant | None:
     return min(running, key=rank, default=None)
 
 
-def _one(
-    engine: Engine, variant: Variant, prepared: Any, launching: Launching, refer: Reference | str, label: str
-) -> Finding:
-    shape = Shape(1, max(LENGTHS), NEW_TOKENS)
-    device = launching.device
-    cell = Cell(engine, variant, shape)
-    lacking = support.unsupported(cell, device.kind, launching.model.config, gpus=device.detail.get("gpus", ()))
+def _examine(launching: Launching, variant: Variant, label: str) -> Finding:
+    bench, engine, model = launching.bench, launching.engine, launching.subject.model
+    reference = reference_for(bench, launching.subject)
+    cell = Cell(engine, variant, Shape(1, max(LENGTHS), NEW_TOKENS))
+    lacking = lacking_on(bench.device, cell, model)
     if lacking and lacking.state != WRONG:  # which is what is examined here
         return Finding(label, None, f"{lacking.state}: {lacking.note}")
-    if isinstance(refer, str):
-        return Finding(label, None, f"not checked: {refer}")
-    more = {"score": refer.exam.sequences} if engine.capabilities["logprobs"] else {}
-    rows = [[prompt] for prompt in prompts_for(launching.model)]
+    if isinstance(reference, str):
+        return Finding(label, None, f"not checked: {reference}")
+    more = {"score": reference.exam.sequences} if engine.capabilities["logprobs"] else {}
+    trial = Trial(variant, [[prompt] for prompt in prompts_for(model)], more)
     try:
-        made = launching.launch(engine, prepared, variant, shape, rows, more, refer)
+        made = launching.launch(trial, reference)
     except CellError as error:
         if error.outcome == "unsupported":
             return Finding(label, None, f"unsupported: {first_line(error.reason)}")

@@ -14,12 +14,11 @@ from orchestrator.base.stats import Interval
 from orchestrator.machine.detect import Device
 from orchestrator.models.model import Model
 from orchestrator.plan.cells import Cell
-from orchestrator.plan.engine import Engine
 from orchestrator.report import formatting
 from orchestrator.results.row import workload_title
 from orchestrator.run.convert import identity
 from orchestrator.run.job import make_job, with_gates
-from orchestrator.sandbox.task import Ended, Sandbox, Task
+from orchestrator.sandbox.task import Prepared
 
 REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE = "reproduced", "not reproduced", "not comparable"
 TOLERANCE = 0.05
@@ -37,34 +36,6 @@ class Difference:
     original: str
     here: str
     remedy: str
-
-
-class Recalling:
-    """A sandbox that takes the image of `replayed` by its id, as long as it is still here; all else is as ever."""
-
-    def __init__(self, sandbox: Sandbox, replayed: RecordedRow):
-        self._sandbox, self._replayed = sandbox, replayed
-        self.isolation = sandbox.isolation
-
-    def prepare(self, engine: Engine, kind: str) -> Any:
-        planned = self._replayed.planned
-        if engine.name == self._replayed.row["engine"]:
-            found = self._sandbox.recall(planned["image"], planned["image_id"], tuple(planned["recipe"]))
-            if found is not None:
-                return found
-        return self._sandbox.prepare(engine, kind)
-
-    def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> Any:
-        return self._sandbox.recall(tag, image_id, recipe)
-
-    def run(self, prepared: Any, task: Task) -> Ended:
-        return self._sandbox.run(prepared, task)
-
-    def pids(self) -> set[int]:
-        return self._sandbox.pids()
-
-    def stop(self) -> None:
-        self._sandbox.stop()
 
 
 # -- what must be the same -------------------------------------------------------------------------------------------
@@ -99,7 +70,7 @@ def model_differences(there: RecordedRow, model: Model) -> list[Difference]:
     ]  # fmt: skip
 
 
-def image_differences(there: RecordedRow, prepared: Any) -> list[Difference]:
+def image_differences(there: RecordedRow, prepared: Prepared) -> list[Difference]:
     """An image of the same id, or one rebuilt with the same name: the name is a hash over all that goes into it."""
     planned = there.planned
     if prepared.id == planned["image_id"] or prepared.tag == planned["image"]:
@@ -159,7 +130,7 @@ def loaded_differences(there: RecordedRow, row: dict[str, Any]) -> list[Differen
     ]
 
 
-def noted(there: RecordedRow, host: dict[str, Any], prepared: Any) -> list[str]:
+def noted(there: RecordedRow, host: dict[str, Any], prepared: Prepared) -> list[str]:
     """What may move a figure and is no reason to refuse one."""
     before = there.run["host"]
     found = [
@@ -169,7 +140,7 @@ def noted(there: RecordedRow, host: dict[str, Any], prepared: Any) -> list[str]:
     ]
     if "artefact" not in there.planned:
         found.append("the original does not say which artefact it loaded: compared by what the engine loaded")
-    if prepared is not None and prepared.id != there.planned["image_id"] and prepared.tag == there.planned["image"]:
+    if prepared.id != there.planned["image_id"] and prepared.tag == there.planned["image"]:
         found.append(f"image {prepared.tag} was rebuilt: the same content under another id")
     return found
 

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.answers.replay import differences, recorded_row
-from orchestrator.answers.replay.differences import Difference, Recalling
+from orchestrator.answers.replay.differences import Difference
 from orchestrator.answers.replay.recorded_row import RecordedRow
 from orchestrator.base.errors import UserError
 from orchestrator.base.escape import first_line
-from orchestrator.base.paths import CACHE
+from orchestrator.base.paths import Workspace
 from orchestrator.base.progress import Progress
 from orchestrator.machine import host
 from orchestrator.machine.detect import Device
 from orchestrator.machine.devices import choose_device
-from orchestrator.machine.lock import device_lock
-from orchestrator.machine.site import Site
-from orchestrator.models.dimensions import ParameterCounts
-from orchestrator.models.model import Model
-from orchestrator.models.resolve import resolve
 from orchestrator.plan import engine_yaml
 from orchestrator.plan.cells import Cell
+from orchestrator.plan.engine import Engine
 from orchestrator.plan.profiles import Profile
 from orchestrator.plan.request import Request
+from orchestrator.plan.run_plan import Plan, Subject, find_subject
 from orchestrator.report import write
 from orchestrator.results import journal
 from orchestrator.results.summary import summarise
-from orchestrator.run.convert import Artefacts, hardware
-from orchestrator.run.pipeline import Run
-from orchestrator.sandbox.isolation import sandbox_for
+from orchestrator.run.convert import Artefacts
+from orchestrator.run.pipeline import measure
+from orchestrator.run.scenario import Generation
+from orchestrator.run.session import Setup, Workbench, open_session
+from orchestrator.sandbox.task import Prepared
 
 FILE = "replay.json"
 WALL_S = 3600  # where a journal does not say how long a launch might take
@@ -39,13 +37,12 @@ WALL_S = 3600  # where a journal does not say how long a launch might take
 class Remeasurement:
     """One per command. `anyway` measures even where the verdict can only be `not comparable`."""
 
-    def __init__(self, there: RecordedRow, count: int, progress: Progress, anyway: bool):
+    def __init__(self, there: RecordedRow, count: int, workspace: Workspace, progress: Progress, anyway: bool):
         self._there, self._count, self._progress, self._anyway = there, count, progress, anyway
-        self._known = engine_yaml.discover()
+        self._workspace, self._engines = workspace, engine_yaml.discover(workspace.root)
         self._host = host.facts()
         self._differences: list[Difference] = []
         self._notes: list[str] = []
-        self._spec = ""
         self._failure: str | None = None
         self._again: RecordedRow | None = None
 
@@ -63,12 +60,15 @@ class Remeasurement:
         if cell is None or device is None:
             return True
         self._differences += differences.job_differences(there, cell, threads)
-        model = self._model(model_spec)
-        self._differences += differences.model_differences(there, model)
+        name = model_spec or there.run["model"]
+        subject = self._subject(name, is_given=bool(model_spec))
+        self._differences += differences.model_differences(there, subject.model)
         if self._differences and not self._anyway:
             return True
-        with device_lock(device, CACHE / "locks"):
-            return self._measure(directory, device, cell, model, with_quality, matrix)
+        plan = Plan(self._request(device, cell, name, with_quality), (cell,), subject)
+        setup = Setup(there.run["isolation"], threads, memory_limit=there.run.get("memory_limit"))
+        with open_session(self._workspace, device, setup, self._engines, self._progress) as bench:
+            return self._measure(plan, directory, bench, matrix)
 
     def conclusion(self, tolerance: float) -> dict[str, Any]:
         """See replay.conclusion."""
@@ -76,42 +76,32 @@ class Remeasurement:
             self._there, self._again, self._differences, self._notes, tolerance, self._failure
         )  # fmt: skip
 
-    def _measure(
-        self, directory: Path, device: Device, cell: Cell, model: Model, with_quality: bool | None, matrix: str
-    ) -> bool:
-        there = self._there
-        limit = there.run.get("memory_limit")
-        inner = sandbox_for(there.run["isolation"], device, Site.read(), self._progress, memory_limit=limit)
-        sandbox = Recalling(inner, there)
-        prepared = sandbox.prepare(cell.engine, device.kind)
-        store = Artefacts(sandbox, self._progress, hardware(device), there.job.threads)
-        facts = replace(there.job.model, digest=model.digest, parameters=ParameterCounts.of(model.path).parameters)
-        artefact = store.ensure(cell.engine, device.kind, cell.variant, model, prepared, facts)
-        self._differences += differences.image_differences(there, prepared)
+    def _measure(self, plan: Plan, directory: Path, bench: Workbench, matrix: str) -> bool:
+        there, (cell,) = self._there, plan.cells
+        image = self._image(cell.engine, bench)
+        artefact = Artefacts(bench).ensure(cell.engine, cell.variant, plan.subject, image)
+        self._differences += differences.image_differences(there, image)
         self._differences += differences.artefact_differences(there, artefact)
-        self._notes = differences.noted(there, self._host, prepared)
+        self._notes = differences.noted(there, self._host, image)
         if self._differences and not self._anyway:
             return True
-        self._progress.say(f"image: {prepared.tag} ({prepared.id[:19]})")
+        self._progress.say(f"image: {image.tag} ({image.id[:19]})")
         for difference in self._differences:
             self._progress.say(f"measured anyway, though not comparable: {difference.what}")
-        request = Request(
-            device=device, model=self._spec, profile=self._profile(), launches=self._count,
-            repetitions=there.job.repetitions, threads=there.job.threads, seed=there.run["seed"],
-            prompt=there.run.get("prompt"), wall_s=there.run.get("wall_s", WALL_S),
-            with_quality=there.run["with_quality"] if with_quality is None else with_quality, memory_limit=limit,
-        )  # fmt: skip
-        again = Run(
-            request, directory, sandbox, lambda: model, self._progress, self._known,
-            {there.shape: there.job.prompts},
-        )  # fmt: skip
-        uninterrupted = again.go([cell])
+        scenario = Generation(prompts={there.shape: there.job.prompts})
+        uninterrupted = measure(plan, directory, bench, scenario, prepared={cell.engine.name: image})
         summary = summarise(directory)
         path = write.write(directory, summary, matrix)
         self._progress.say(write.where(path))
         if uninterrupted:
             self._read_back(directory, summary["rows"])
         return uninterrupted
+
+    def _image(self, engine: Engine, bench: Workbench) -> Prepared:
+        """The very image of the original, by its id, as long as it is still here; else one that is built now."""
+        planned = self._there.planned
+        image = bench.sandbox.recall(planned["image"], planned["image_id"], tuple(planned["recipe"]))
+        return image or bench.sandbox.prepare(engine, bench.device.kind)
 
     def _read_back(self, directory: Path, rows: list[dict[str, Any]]) -> None:
         row = next(each for each in rows if recorded_row.label_of(each) == self._there.label)
@@ -138,7 +128,7 @@ class Remeasurement:
     def _cell(self) -> Cell | None:
         """The row's engine and variant in this checkout; None, and a difference, where it has them no more."""
         row = self._there.row
-        engine = self._known.get(row["engine"])
+        engine = self._engines.get(row["engine"])
         variant = engine.variants.get(row["variant"]) if engine else None
         if engine is None or variant is None:
             what = "variant" if engine else "engine"
@@ -147,18 +137,22 @@ class Remeasurement:
             return None
         return Cell(engine, variant, self._there.shape)
 
-    def _model(self, spec: str | None) -> Model:
-        wanted = spec or self._there.run["model"]
-        self._spec = wanted
+    def _subject(self, name: str, is_given: bool) -> Subject:
         try:
-            return resolve(wanted, CACHE, say=self._progress.say)
+            return find_subject(name, self._workspace.cache, self._progress.say)
         except UserError as error:
-            if spec:
+            if is_given:
                 raise
             raise UserError(f"{error} (the original's model: say with --model where it lies now)") from error
 
-    def _profile(self) -> Profile:
-        recorded = self._there.run
-        return Profile(
-            recorded["profile"], self._count, self._there.job.repetitions, recorded["is_measurement"]
+    def _request(self, device: Device, cell: Cell, model: str, with_quality: bool | None) -> Request:
+        """What the original's run was asked for, of this one cell, as often as this command wants it."""
+        job, run = self._there.job, self._there.run
+        return Request(
+            device=device, model=model,
+            profile=Profile(run["profile"], self._count, job.repetitions, run["is_measurement"]),
+            contenders=((cell.engine, cell.variant),), shapes=(cell.shape,), launches=self._count,
+            repetitions=job.repetitions, threads=job.threads, seed=run["seed"], prompt=run.get("prompt"),
+            wall_s=run.get("wall_s", WALL_S), memory_limit=run.get("memory_limit"),
+            with_quality=run["with_quality"] if with_quality is None else with_quality,
         )  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator.base.paths import CACHE, ROOT
+from orchestrator.base.paths import ROOT, Workspace
 from orchestrator.machine.host import Host
 
 NOISY_CORES = 0.05  # foreign work above 5 % of one core marks an iteration as disturbed
@@ -78,7 +78,7 @@ class Machine:
     host: Host = field(default_factory=Host)
     nvml: object = None  # None: the real pynvml
     docker: Callable = connect_docker
-    cache: Path = CACHE
+    cache: Path = field(default_factory=lambda: Workspace.of_checkout().cache)
     root: Path = ROOT  # of the checkout
     other_sockets: tuple[Path, ...] = field(default_factory=_other_sockets)
     which: Callable[[str], str | None] = shutil.which

@@ -14,14 +14,14 @@ from orchestrator.answers.replay.differences import Difference, replay_verdict
 from orchestrator.base import outcomes
 from orchestrator.base.stats import Interval
 from orchestrator.machine import host
-from orchestrator.plan import engine_yaml, profiles
-from orchestrator.plan.cells import Cell, Shape
-from orchestrator.plan.request import Request
+from orchestrator.models.resolve import resolve
+from orchestrator.plan import engine_yaml
+from orchestrator.plan.cells import Shape
 from orchestrator.results import launch_record
-from orchestrator.run import schedule
+from orchestrator.run import launcher, pipeline, session
 from orchestrator.run.job import with_gates
-from orchestrator.run.pipeline import Run
 from orchestrator.sandbox.images import Image
+from tests.support import in_process_runs
 from tests.support.checkpoints import checkpoint, model
 from tests.support.contenders import cell, engine, variant
 from tests.support.in_process_sandbox import InProcess
@@ -186,10 +186,10 @@ class Gone(Dummy):
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch, cpu, machine):
+def world(tmp_path, monkeypatch, cpu, machine, workspace):
     """A measured row, and a machine that can measure it again."""
     monkeypatch.setattr(bandwidth, "probe", lambda *_: probe())
-    monkeypatch.setattr(schedule, "IDLE_S", 0)
+    monkeypatch.setattr(launcher, "IDLE_S", 0)
     monkeypatch.setattr(host, "facts", lambda: HOST)
     monkeypatch.setattr("orchestrator.run.pipeline.Artefacts.ensure", lambda *_: None)
     # A busy machine must change no verdict here: a sleep is not always as long as it should be. So the gate that
@@ -203,23 +203,18 @@ def world(tmp_path, monkeypatch, cpu, machine):
 
     monkeypatch.setattr(launch_record, "launch_metrics", as_set)
     known = {"dummy": engine("dummy", [variant(settings={"first_ms": 2, "step_ms": 0.2})])}
-    monkeypatch.setattr(engine_yaml, "discover", lambda: known)
+    monkeypatch.setattr(engine_yaml, "discover", lambda root=None: known)
     sandbox = InProcess()
-    monkeypatch.setattr(measure_again, "sandbox_for", lambda *_, **__: sandbox)
+    monkeypatch.setattr(session, "sandbox_for", lambda *_: sandbox)
     monkeypatch.setattr(measure_again, "choose_device", lambda *_: cpu)
     path = checkpoint(tmp_path / "model", {"vocab_size": 128}, tokenizer=True)
 
     def measure(count=5):
-        made = known["dummy"]
-        request = Request(
-            device=cpu, model=str(path), profile=profiles.PROFILES["quick"], launches=count, repetitions=2, threads=2,
-            seed=1, prompt=None, wall_s=60, with_quality=False,
-        )  # fmt: skip
-        from orchestrator.models.resolve import resolve  # noqa: PLC0415
-
-        found = resolve(str(path), tmp_path / "cache", say=lambda _: None)
-        cells = [Cell(made, made.variants["float32"], Shape(1, 8, 6))]
-        assert Run(request, tmp_path / "first", sandbox, lambda: found, progress()[0], known).go(cells)
+        found = resolve(str(path), workspace.cache, say=lambda _: None)
+        engines, shapes = known.values(), [Shape(1, 8, 6)]
+        made = in_process_runs.plan(found, engines, shapes, device=cpu, launches=count, with_quality=False)
+        bench = in_process_runs.workbench(workspace, sandbox, engines, progress()[0], cpu)
+        assert pipeline.measure(made, tmp_path / "first", bench)
         return tmp_path / "first"
 
     return SimpleNamespace(measure=measure, sandbox=sandbox, known=known, model=path, directory=tmp_path / "first")

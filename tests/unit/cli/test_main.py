@@ -94,7 +94,7 @@ def test_a_cell_error_outside_a_run_is_a_line_too(call, monkeypatch):
     def resolve(*_, **__):
         raise CellError("fetch_failed", "the hub does not answer")
 
-    monkeypatch.setattr(engine_commands, "resolve", resolve)
+    monkeypatch.setattr("orchestrator.plan.run_plan.resolve", resolve)
     code, _, lines = call("check", "dummy", "--isolation", "venv")
     assert (code, lines[-1]) == (1, "error: fetch_failed: the hub does not answer")
 

@@ -20,11 +20,10 @@ def checkpoints_for(monkeypatch, call, tmp_path):
     entry = tmp_path / "entry.yaml"
     entry.write_text("model: ./model\nready:\n  gptq-int4-g128: {path: gptq}\n")
 
-    def start(*_, ready_made, **__):
-        raise Started(ready_made)
+    def start(plan, *_):
+        raise Started(plan.ready_made)
 
-    monkeypatch.setattr(run_command, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(run_command, "Run", start)
+    monkeypatch.setattr(run_command, "measure", start)
 
     def schemes(*arguments):
         chosen = ["--engines", "vllm", "--device", "cpu", "--isolation", "venv", "--model", entry]

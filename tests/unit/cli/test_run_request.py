@@ -11,26 +11,23 @@ from tests.support.results_directory import results
 
 
 class Asked(Exception):
-    """Carries the request and the cells that a run would have got."""
+    """Carries the plan that a run would have got."""
 
 
 @pytest.fixture
 def request_of(monkeypatch, call, tmp_path):
     folder = checkpoint(tmp_path / "m", tokenizer=True)
 
-    class Run:
-        def __init__(self, request, *_, **__):
-            self.request = request
+    def start(plan, *_):
+        raise Asked(plan)
 
-        def go(self, cells):
-            raise Asked(self.request, cells)
-
-    monkeypatch.setattr(run_command, "Run", Run)
+    monkeypatch.setattr(run_command, "measure", start)
 
     def asked(*arguments, cells=False):
         with pytest.raises(Asked) as caught:
             call(*[folder if each == "MODEL" else each for each in arguments])
-        return caught.value.args[cells]
+        plan = caught.value.args[0]
+        return plan.cells if cells else plan.request
 
     return asked
 

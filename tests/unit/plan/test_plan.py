@@ -7,7 +7,7 @@ import pytest
 from common.contract import WarmupRule
 from orchestrator.base.errors import UserError
 from orchestrator.plan import profiles, support
-from orchestrator.plan.cells import Cell, Shape, order, select_cells
+from orchestrator.plan.cells import Cell, Shape, cells_of, order, select_contenders
 from orchestrator.plan.engine import Support, select_engines
 from tests.support.checkpoints import CONFIG
 from tests.support.contenders import cell, engine, variant
@@ -24,8 +24,8 @@ def two():
     return [alpha, engine("beta", [variant("float32"), variant("q8", precision="int8")])]
 
 
-def names(cells):
-    return [f"{each.engine.name}-{each.variant.name}" for each in cells]
+def names(contenders):
+    return [f"{engine.name}-{variant.name}" for engine, variant in contenders]
 
 
 @pytest.mark.parametrize(("precisions", "variants", "expected"), [
@@ -41,11 +41,11 @@ def names(cells):
     ("all,int8", None, ["alpha-float32", "alpha-int8", "beta-float32", "beta-q8"]),
 ])  # fmt: skip
 def test_selection(two, precisions, variants, expected):
-    assert names(select_cells(two, precisions, variants, SHAPES[:1])) == expected
+    assert names(select_contenders(two, precisions, variants)) == expected
 
 
 def test_every_shape_is_a_cell_of_its_own(two):
-    cells = select_cells(two, "int8", None, SHAPES)
+    cells = cells_of(select_contenders(two, "int8", None), SHAPES)
     assert [each.label for each in cells] == [
         "alpha-int8-b1-p8-n4", "alpha-int8-b2-p8-n4", "beta-q8-b1-p8-n4", "beta-q8-b2-p8-n4",
     ]  # fmt: skip
@@ -59,14 +59,14 @@ def test_every_shape_is_a_cell_of_its_own(two):
 ])  # fmt: skip
 def test_unknown_names_are_refused_closest_first(two, precisions, variants, message):
     with pytest.raises(UserError) as caught:
-        select_cells(two, precisions, variants, SHAPES)
+        select_contenders(two, precisions, variants)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
 def test_a_request_that_leaves_nothing_says_so(two):
     with pytest.raises(UserError, match=r"no variant of beta matches --precisions int4 --variants default; .*list"):
-        select_cells(two[1:], "int4", None, SHAPES)
+        select_contenders(two[1:], "int4", None)
 
 
 # -- what cannot run ---------------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def test_a_size_that_does_not_fit_the_scheme_is_named(config, named):
 
 @pytest.fixture
 def many(two):
-    return select_cells(two, None, "all", SHAPES)
+    return cells_of(select_contenders(two, None, "all"), SHAPES)
 
 
 def test_every_block_is_complete(many):
@@ -295,9 +295,9 @@ def test_the_first_scheme_that_is_offered_is_taken(ready):
 
 
 def test_what_is_offered_is_measured_by_default(ready):
-    assert "alpha-gptq" not in names(select_cells([ready], None, None, SHAPES[:1]))
-    assert "alpha-gptq" in names(select_cells([ready], None, None, SHAPES[:1], {"gptq-int4-g64"}))
-    assert "alpha-gptq" not in names(select_cells([ready], "float32", None, SHAPES[:1], {"gptq-int4-g64"}))
+    assert "alpha-gptq" not in names(select_contenders([ready], None, None))
+    assert "alpha-gptq" in names(select_contenders([ready], None, None, {"gptq-int4-g64"}))
+    assert "alpha-gptq" not in names(select_contenders([ready], "float32", None, {"gptq-int4-g64"}))
 
 
 def test_a_package_without_a_checkout_says_so():

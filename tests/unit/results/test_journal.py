@@ -9,10 +9,11 @@ from orchestrator.base.errors import UserError
 from orchestrator.results import journal
 from orchestrator.results.journal import Journal
 
+END = {"kind": "cell_end", "label": "a", "outcome": "build_failed", "reason": "no compiler"}
 RECORDS = [
-    {"kind": "run", "n": 1},
-    {"kind": "standards", "text": "ä\n|"},
-    {"kind": "standards", "key": "k", "values": [1.5]},
+    END,
+    {"kind": "standards", "limits": None, "calibration": "ä\n|", "reference": None, "no_reference": "x"},
+    {"kind": "own_benchmark", "label": "a", "block": 0, "key": "k", "decode_tps": 1.5},
 ]
 
 
@@ -33,14 +34,14 @@ def test_every_record_is_on_disk_when_append_returns(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(journal.os, "fsync", lambda fd: synced.append((tmp_path / journal.NAME).read_bytes()))
     made = Journal(tmp_path)
-    made.append("run")
-    assert synced[-1] == b'{"kind": "run"}\n'
+    made.append("end", outcome="finished")
+    assert synced[-1] == b'{"kind": "end", "outcome": "finished"}\n'
 
 
 def test_what_is_no_number_is_not_written(written):
     made = Journal(written)
     with pytest.raises(ValueError):
-        made.append("launch", value=float("nan"))
+        made.append(**{**RECORDS[2], "decode_tps": float("nan")})
     made.append("end", outcome="finished")
     made.close()
     assert list(journal.read(written)) == [*RECORDS, {"kind": "end", "outcome": "finished"}]
@@ -68,9 +69,9 @@ def test_torn_in_the_very_first_record(tmp_path):
     (tmp_path / journal.NAME).write_bytes(b'{"kind": "ru')
     assert list(journal.read(tmp_path)) == []
     made = Journal(tmp_path)
-    made.append("run", n=2)
+    made.append(**END)
     made.close()
-    assert list(journal.read(tmp_path)) == [{"kind": "run", "n": 2}]
+    assert list(journal.read(tmp_path)) == [END]
 
 
 def test_opening_a_whole_journal_changes_nothing(written):
@@ -115,7 +116,7 @@ def test_a_full_disk_leaves_the_journal_whole(written, room):
     made = Journal(written)
     made._file = Full(made._file, room)
     with pytest.raises(OSError, match=r"--resume.*journal\.jsonl") as full:
-        made.append("launch", text="x" * 100)
+        made.append(**{**END, "reason": "x" * 100})
     assert full.value.errno == errno.ENOSPC
     made.close()
     assert list(journal.read(written)) == RECORDS
@@ -135,3 +136,12 @@ def test_a_record_that_its_readers_could_not_read_is_damage(tmp_path, change):
     path.write_text(json.dumps(GOOD) + "\n" + json.dumps({**GOOD, **change}) + "\n")
     with pytest.raises(UserError, match=r"journal\.jsonl line 2 is damaged"):
         list(journal.read(tmp_path))
+
+
+@pytest.mark.parametrize(("change", "complaint"), [
+    ({"reason": None}, "reason: expected text"), ({"block": 1}, "cell_end has no block"),
+])  # fmt: skip
+def test_what_is_not_declared_is_not_written(tmp_path, change, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Journal(tmp_path).append(**{**END, **change})
+    assert (tmp_path / journal.NAME).read_bytes() == b""

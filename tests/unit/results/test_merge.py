@@ -130,7 +130,7 @@ def test_a_damaged_journal_is_one_line_and_a_torn_end_is_left_out(call, two):
     journal_file.write_bytes(whole[:-10])
     assert call("report", two[0], "--table", "interval")[0] == 0
     journal_file.write_bytes(whole.replace(b'"kind"', b'"kin', 1))
-    assert "journal.jsonl line 1 is damaged: restore the file" in complaint(call("report", two[0]))
+    assert "journal.jsonl line 1 is damaged (" in complaint(call("report", two[0]))
     journal_file.write_bytes(b"")
     assert complaint(call("report", two[0])).endswith("journal.jsonl holds no run")
 
@@ -159,7 +159,7 @@ def test_a_cell_that_never_got_a_workload_hinders_nobody(tmp_path, two):
 @pytest.mark.parametrize(("content", "message"), [
     (None, "holds neither journal.jsonl nor summary.json"), ("{", "is not valid JSON"), ("[]", "has schema None"),
     (json.dumps({"schema": 99}), "has schema 99, this suite reads schema 1"),
-    (json.dumps({"schema": 1}), "is damaged: rows, or what they need"),
+    (json.dumps({"schema": 1}), r"is damaged \(run: expected this key, which is missing\)"),
 ])  # fmt: skip
 def test_what_is_no_results_directory(tmp_path, content, message):
     if content is not None:

@@ -12,15 +12,12 @@ from orchestrator.base.errors import CellError
 from orchestrator.judge.gates.prefix import cold_prefix
 from orchestrator.judge.verdict import Verdict
 from orchestrator.machine import host
-from orchestrator.machine.detect import Device
 from orchestrator.machine.monitor.sampling import Monitor
 from orchestrator.models.ready.find import ReadyMade
-from orchestrator.plan import profiles
-from orchestrator.plan.cells import Cell, Shape
-from orchestrator.plan.request import Request
+from orchestrator.plan.cells import Shape
 from orchestrator.results.summary import summarise
-from orchestrator.run import schedule
-from orchestrator.run.pipeline import Run
+from orchestrator.run import launcher, pipeline, scenario, schedule
+from tests.support import in_process_runs
 from tests.support.checkpoints import checkpoint, model
 from tests.support.contenders import engine, variant
 from tests.support.in_process_sandbox import InProcess
@@ -65,13 +62,11 @@ KINDS = {kind.__name__.lower(): kind for kind in (Dummy, Permuted, Cached, Dies,
 
 
 @pytest.fixture(autouse=True)
-def nothing_of_this_machine(monkeypatch, tmp_path):
+def nothing_of_this_machine(monkeypatch):
     """Neither its facts nor its load count: of steps that take no time, noise alone looks like a prefix cache."""
     monkeypatch.setattr("orchestrator.judge.gates.prefix.cold_prefix", lambda samples: "pass")
     monkeypatch.setattr(bandwidth, "probe", lambda *_: probe())
-    monkeypatch.setattr(schedule, "IDLE_S", 0)
-    monkeypatch.setattr("orchestrator.run.references.CACHE", tmp_path / "cache")
-    monkeypatch.setattr("orchestrator.run.pipeline.CACHE", tmp_path / "cache")
+    monkeypatch.setattr(launcher, "IDLE_S", 0)
     monkeypatch.setattr(host, "facts", dict)
 
 
@@ -86,7 +81,7 @@ def sandbox():
 
 
 @pytest.fixture
-def measure(tmp_path, sandbox, monkeypatch):
+def measure(tmp_path, workspace, sandbox, monkeypatch):
     """Run contenders by the names of KINDS; rows by engine, and what was said.
 
     Without `calibrated` no known delays are read back: that takes a second, nearly all of it asleep.
@@ -107,17 +102,13 @@ def measure(tmp_path, sandbox, monkeypatch):
             name: engine(name, [variant(precision=precision, ready=schemes[name], settings=settings)]) for name in names
         }
         chosen = {name: dummy if name == "dummy" else others[name] for name in names}
-        device = Device("cpu", "Example", ("cpu",), None, {})
-        request = Request(
-            device=device, model="m", profile=profiles.PROFILES[profile], launches=launches, repetitions=2, threads=2,
-            seed=1, prompt=None, wall_s=60, with_quality=quality,
-        )  # fmt: skip
         said, text = progress()
-        cells = [Cell(made, next(iter(made.variants.values())), each) for made in chosen.values() for each in shapes]
-        everything = {"dummy": dummy, **chosen}
+        bench = in_process_runs.workbench(workspace, sandbox, [dummy, *chosen.values()], said)
+        made = in_process_runs.plan(
+            model(path), chosen.values(), shapes, ready_made, profile=profile, launches=launches, with_quality=quality
+        )
         directory = tmp_path / "results"
-        made = Run(request, directory, sandbox, lambda: model(path), said, everything, ready_made=ready_made)
-        assert made.go(cells)
+        assert pipeline.measure(made, directory, bench)
         summary = summarise(directory)
         rows = {row["engine"] if len(shapes) == 1 else number: row for number, row in enumerate(summary["rows"])}
         return rows, text.getvalue(), summary
@@ -253,15 +244,15 @@ def test_an_engine_whose_packages_cannot_be_listed_is_measured_all_the_same(meas
 
 
 def test_larger_shapes_are_not_tried_after_one_ran_out_of_memory(measure, sandbox, monkeypatch):
-    """By the launcher's own account: the smallest shape is killed, and nothing larger of that variant is started."""
-    true_judge = schedule.judge_launch
+    """By the judge's account: the smallest shape is killed, and nothing larger of that variant is started."""
+    true_judge = scenario.judge_launch
 
     def judge(ended, directory, job, context, machine=None):
         if job.engine == "mute":
             return Verdict("oom_host", "killed by the kernel", None, {})
         return true_judge(ended, directory, job, context, machine)
 
-    monkeypatch.setattr(schedule, "judge_launch", judge)
+    monkeypatch.setattr(scenario, "judge_launch", judge)
     monkeypatch.setattr(schedule, "order", lambda cells, launches, seed: [(0, cell) for cell in cells])
     shapes = [Shape(1, 8, 6), Shape(2, 8, 6), Shape(2, 4, 6)]
     rows, said, _ = measure("mute", shapes=shapes)
