@@ -12,9 +12,10 @@ docs/schemas/.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from orchestrator.results import merge
 from orchestrator.results.metrics.metric import Group, Metric
 from orchestrator.results.metrics.registry import METRICS
 from orchestrator.results.row import Row, by_workload
+from orchestrator.results.row_record import GROUPS
 
 _PART = re.compile(
     r"(?P<begin><!-- generated: (?P<name>[\w-]+)(?P<arguments>[^()\n]*) \(\./benchmark\.sh list --update\) -->\n)"
@@ -151,6 +153,15 @@ def _vocabulary(words: Iterable[Outcome | Flag]) -> str:
     return pipe_table(pd.DataFrame(lines, columns=["word", "meaning", "what to do"]), escaped=False)
 
 
+def _row(_sources: Sources, _page: Path) -> str:
+    """The fields of a row by group, in their order."""
+    lines = [
+        [", ".join(f"`{field.name}`" for field in fields(group)), " ".join((inspect.getdoc(group) or "").split())]
+        for group in GROUPS.values()
+    ]
+    return pipe_table(pd.DataFrame(lines, columns=["fields of a row", "meaning"]), escaped=False)
+
+
 def _glossary(_sources: Sources, _page: Path) -> str:
     """Every metric with its names in options and files, and what it means."""
     lines = [
@@ -222,6 +233,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "architectures": _architectures,
     "outcomes": _outcomes,
     "flags": _flags,
+    "row": _row,
     "glossary": _glossary,
     "metrics": _metrics,
     "command-line": _command_line,

@@ -59,7 +59,10 @@ class Ending:
 
 @dataclass(frozen=True)
 class Speed:
-    """Tokens/s and seconds; `itl_quantiles` are of all steps: {"count", "shares", "seconds"}."""
+    """Tokens/s and seconds. A summary has `median`, `low`, `high`, `level`, `mean`, `std`, and `values` by launch.
+
+    `itl_quantiles` are of all steps: `count`, `shares`, `seconds`.
+    """
 
     decode_tps: Figure
     prefill_tps: Figure
@@ -75,7 +78,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Memory:
-    """MiB."""
+    """Memory in MiB: what each is stands in the methodology."""
 
     weights_mib: Number
     kv_mib: Number

@@ -56,13 +56,15 @@ def columns() -> list[Column]:
 
 
 def _column(metric: Metric) -> Column:
-    kind = KINDS.get(metric.style, metric.style.value)
+    kind, scale = KINDS.get(metric.style, metric.style.value), metric.scale
 
     def value(row: Row) -> Any:
         reading = metric.read(row)
-        figures = [reading.value, reading.low, reading.high] if kind in ("interval", "speed") else [reading.value]
-        scaled = [None if figure is None else figure * metric.scale for figure in figures]
-        return scaled if reading.value is not None and len(scaled) > 1 else scaled[0]
+        if reading.value is None:
+            return None
+        if kind not in ("interval", "speed"):
+            return reading.value * scale
+        return [None if figure is None else figure * scale for figure in (reading.value, reading.low, reading.high)]
 
     return Column(metric.head, metric.meaning, kind, value, metric.page)
 

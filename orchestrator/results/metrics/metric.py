@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.base import stats
 from orchestrator.base.stats import Summary
@@ -56,8 +56,7 @@ class Over(Enum):
     LARGEST = "largest of the launches"
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """What a row says about a metric, in its canonical unit. An unknown `value` is None, never 0, and has a `why`.
 
     `low` and `high` are None where too few launches were made for an interval. `launches` has the value of every

@@ -1,6 +1,8 @@
 """When launches ran and what the machine did: read back from what lies beside each launch."""
 
 import json
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +10,7 @@ from orchestrator.report import write
 from orchestrator.results import row_summary, summary, timeline
 from orchestrator.results.launch_record import LaunchRecord
 from tests.support.contenders import cell
-from tests.support.results_directory import Results, launch, sample
+from tests.support.results_directory import Results, launch, results, sample
 
 
 def test_shares_are_of_the_measured_iterations(tmp_path):
@@ -77,3 +79,20 @@ def test_step_times_are_kept_as_quantiles(made):
 
 def test_the_csv_stays_a_table(tmp_path, made):
     assert not {"log_tail", "itl_quantiles", "timeline"} & set(write.frame(made["rows"]).columns)
+
+
+def test_every_file_of_a_launch_is_read_once(tmp_path, monkeypatch):
+    """For the row as for the timeline."""
+    directory = results(tmp_path / "r", [cell("alpha")], launches_each=2)
+    opened = Counter()
+    plain = Path.open
+
+    def counted(path, *arguments, **more):
+        opened[path.relative_to(directory)] += "launches" in path.parts
+        return plain(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", counted)
+    summary.summarise(directory)
+    launches = {path: count for path, count in opened.items() if "launches" in path.parts}
+    assert {path.name for path in launches} >= {"job.json", "result.json", "samples.jsonl"}
+    assert set(launches.values()) == {1}
