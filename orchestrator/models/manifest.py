@@ -1,4 +1,4 @@
-"""The sha256 of every file of a model: what it is, and whether it still is that.
+"""The sha256 of every file of a model: its identity, and the check that it is unchanged.
 
 `manifest.json` in a model's folder is `{"files": {"config.json": "<sha256>", ...}}`.
 """
@@ -15,8 +15,9 @@ from orchestrator.base.files import write_json
 from orchestrator.base.progress import ByteProgress
 
 NAME = "manifest.json"
+SHA256 = re.compile("[0-9a-f]{64}")
 READ_BYTES = 8 * 2**20
-HASHING_THREADS = 2  # hashlib lets go of the interpreter lock; more would only compete for the disk
+HASHING_THREADS = 2  # hashlib releases the GIL; more threads would only compete for the disk
 
 
 def digest(files: dict[str, str]) -> str:
@@ -26,7 +27,7 @@ def digest(files: dict[str, str]) -> str:
 
 
 def compute(folder: Path, names: Iterable[str], say: Callable[[str], None]) -> dict[str, str]:
-    """`{name: sha256}` of the named files of `folder`, read in pieces of 8 MiB, with progress through `say`."""
+    """`{name: sha256}` of the named files of `folder`, with progress through `say`."""
     names = sorted(names)
     progress = ByteProgress(f"checking {folder.name}", sum((folder / name).stat().st_size for name in names), say)
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
@@ -43,10 +44,10 @@ def read(folder: Path) -> dict[str, str]:
     path = folder / NAME
     try:
         files = json.loads(path.read_text())["files"]
-        good = bool(files) and all(_plain(name) and re.fullmatch("[0-9a-f]{64}", sha) for name, sha in files.items())
+        is_valid = bool(files) and all(_plain(name) and SHA256.fullmatch(sha) for name, sha in files.items())
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        good = False
-    if not good:
+        is_valid = False
+    if not is_valid:
         raise UserError(f'{path} is not a manifest: expected {{"files": {{"<name>": "<sha256>", ...}}}}')
     return files
 
@@ -60,9 +61,8 @@ def verify(
 ) -> dict[str, str]:
     """Check every file that `folder/manifest.json` lists, and return that manifest.
 
-    `must_list` names files that must not be missing from it: weights that nobody vouches for are not verified weights.
-    `hashed` replaces `compute` (for a caller who remembers hashes). Raises UserError naming the file, both hashes, and
-    the `remedy`, a phrase that says what to do.
+    It must list the files in `must_list`: weights without a hash are not verified. `hashed` replaces `compute` (for
+    cached hashes). Raises UserError naming the file, both hashes, and the `remedy`, a phrase that says what to do.
     """
     if not (folder / NAME).is_file():
         raise UserError(f"{folder / NAME} is missing: {remedy}")
