@@ -1,4 +1,4 @@
-"""Containers or virtual environments: the sandbox of a run."""
+"""Chooses the sandbox of a run: containers or virtual environments."""
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ from orchestrator.sandbox.venvs import VenvSandbox
 
 
 def sandbox_for(
-    isolation: str, target: Device, site: Site, progress: Progress, build_s: float = BUILD_S,
+    isolation: str,
+    target: Device,
+    site: Site,
+    progress: Progress,
+    build_s: float = BUILD_S,
     memory_limit: int | None = None,
-) -> Sandbox:  # fmt: skip
-    """The sandbox that was asked for; `auto` takes Docker when its daemon answers, and says which it took and why.
+) -> Sandbox:
+    """The requested sandbox; `auto` takes Docker if its daemon answers, and prints the choice with the reason.
 
-    `build_s`: seconds that a build, or an install, may take. `memory_limit`: bytes that one launch may take.
+    `build_s`: seconds that a build or an install may take. `memory_limit`: bytes that one launch may use.
     """
     if isolation not in ISOLATIONS:
         raise unknown("isolation", isolation, ISOLATIONS)
     features = host.cpu_features_digest()
 
-    def venv(why: str) -> Sandbox:
+    def venv(reason: str) -> Sandbox:
         if memory_limit is not None:
             raise UserError(
-                f"--memory-limit: virtual environments limit no memory ({why}); leave it out, or use Docker"
+                f"--memory-limit: virtual environments limit no memory ({reason}); leave it out, or use Docker"
             )
-        progress.say(f"isolation: one virtual environment per engine ({why})")
+        progress.say(f"isolation: one virtual environment per engine ({reason})")
         return VenvSandbox(site, target, features, progress, build_s=build_s)
 
     if isolation == "venv":
