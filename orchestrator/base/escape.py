@@ -1,4 +1,7 @@
-"""Text from a model, an engine or a log, made safe for a terminal, Markdown, a spreadsheet or one line."""
+"""Text from a model, an engine or a log, made safe for a terminal, a page, Markdown, a spreadsheet or one line.
+
+Every text from outside leaves through one of these doors.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,26 @@ _ESCAPES = re.compile(
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def plain(text: object) -> str:
-    """`text` without escape sequences, control characters and marks of direction; tabs and newlines stay.
+def plain(text: object, instead: str = "") -> str:
+    """`text` without escape sequences, and with `instead` for control characters and marks of direction.
 
-    Of a line that was rewritten in place (`\\r`, as progress bars do) what was written last is left.
+    Tabs and newlines stay. Of a line that was rewritten in place (`\\r`, as progress bars do)
+    what was written last stays.
     """
     lines = _ESCAPES.sub("", str(text)).replace("\r\n", "\n").split("\n")
-    return "\n".join(_CONTROLS.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in lines)
+    return "\n".join(_CONTROLS.sub(instead, line.rstrip("\r").rpartition("\r")[2]) for line in lines)
+
+
+def log_text(log: str) -> str:
+    """A log to be read on a page: without a terminal's colours, every state of a rewritten line on a line of its own,
+    and U+FFFD for each character that cannot be shown.
+    """
+    return plain(re.sub("\r\n?", "\n", log), "\ufffd")
+
+
+def visible(text: object) -> str:
+    """`text` with "?" for each character that cannot be seen; newlines stay."""
+    return "".join(each if each.isprintable() or each == "\n" else "?" for each in str(text))
 
 
 STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -56,17 +72,22 @@ def _safe(value: object) -> object:
 
 
 def escape(text: object) -> str:
-    """Text for a table cell or a paragraph."""
-    plain = html.escape(str(text), quote=False)
+    """Text for a table cell or a paragraph of Markdown."""
+    safe = html.escape(str(text), quote=False)
     for character in "\\`*_[]|":
-        plain = plain.replace(character, "\\" + character)
-    return plain.replace("\r", "").replace("\n", "<br>")
+        safe = safe.replace(character, "\\" + character)
+    return safe.replace("\r", "").replace("\n", "<br>")
 
 
 def one_line(text: object, limit: int = 200) -> str:
-    """A name or reason from outside for a line on a terminal: control characters act as spaces, the rest is cut."""
-    plain = " ".join("".join(each if each.isprintable() else " " for each in str(text)).split())
-    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+    """A name or reason from outside for one line: control characters act as spaces, what is too long is cut."""
+    line = " ".join("".join(each if each.isprintable() else " " for each in str(text)).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def markup_line(text: object, limit: int) -> str:
+    """One line for what reads tags and entities in every text, as the charts do."""
+    return html.escape(one_line(text, limit), quote=False)
 
 
 def first_line(reason: str | None) -> str:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
-from tabulate import MIN_PADDING, tabulate
 
 from orchestrator.base.escape import plain
 
 WIDTH = 100  # columns of what is printed as data, also where the terminal is wider or there is none
 _INTERVAL = re.compile(r"\[[^\[\]]*\]")
-_NO_BREAK = "\N{NO-BREAK SPACE}"
+_GLUE = "\ue000"  # stands for a space at which a cell is not wrapped; Rich wraps at no-break spaces, too
+GAP = 2  # columns between two columns of a table
 
 
 def is_terminal(stream: TextIO, env: Mapping[str, str] | None = None) -> bool:
@@ -42,29 +44,43 @@ def console(stream: TextIO | None = None, env: Mapping[str, str] | None = None, 
 
 def grid(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table of at most WIDTH columns, the widest wrapped, as far as the longest words and intervals allow."""
-    lines = [
-        [_INTERVAL.sub(lambda found: found[0].replace(" ", _NO_BREAK), str(cell)) for cell in line] for line in lines
-    ]
-    widths, bodies, least = [], [], []
-    for number, head in enumerate(heads):
-        cells = [line[number] for line in lines]
-        bodies.append(max([len(part) for cell in cells for part in cell.split("\n")], default=0))
-        words = [len(word) for cell in cells for word in re.split("[ \n]", cell)]
-        widths.append(max(len(head) + MIN_PADDING, bodies[-1]))
-        least.append(max([max(map(len, head.split()), default=0) + MIN_PADDING, *words]))
+    glued = [[_INTERVAL.sub(_without_spaces, str(cell)) for cell in line] for line in lines]
+    widths = _widths(heads, glued)
+    table = Table.grid(padding=(0, GAP, 0, 0))
+    for width in widths:
+        table.add_column(width=width, overflow="fold")
+    for line in (heads, ["-" * width for width in widths], *glued):
+        table.add_row(*map(Text, line))
+    screen = console(io.StringIO(), {}, sum(widths) + GAP * len(widths))
+    with screen.capture() as printed:
+        screen.print(table)
+    return "\n".join(line.rstrip() for line in printed.get().replace(_GLUE, " ").rstrip().split("\n"))
 
-    # A head that is wider than all below it comes first: to wrap it lengthens the table by one line. What is wrapped
-    # already is narrowed by some more before another column is wrapped, too.
-    def cheap(number: int) -> tuple[bool, int]:
+
+def _without_spaces(interval: re.Match[str]) -> str:
+    return interval[0].replace(" ", _GLUE)
+
+
+def _widths(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[int]:
+    """The columns' widths. A head that is wider than all below it is wrapped first: that costs one line.
+
+    What is wrapped already is narrowed by some more before another column is wrapped, too.
+    """
+    widths, bodies, least = [], [], []
+    for head, *cells in zip(heads, *lines, strict=True):
+        bodies.append(max((cell_len(part) for cell in cells for part in cell.split("\n")), default=0))
+        widths.append(max(cell_len(head), bodies[-1]))
+        least.append(max(cell_len(word) for cell in [head, *cells] for word in re.split("[ \n]", cell)))
+
+    def cheapness(number: int) -> tuple[bool, int]:
         return widths[number] > bodies[number], widths[number] + 4 * (widths[number] < bodies[number])
 
-    while sum(widths) + 2 * (len(widths) - 1) > WIDTH:
+    while sum(widths) + GAP * (len(widths) - 1) > WIDTH:
         wider = [number for number, width in enumerate(widths) if width > least[number]]
         if not wider:
             break
-        widths[max(wider, key=cheap)] -= 1
-    folded = [textwrap.fill(head, max(1, width - MIN_PADDING)) for head, width in zip(heads, widths, strict=True)]
-    return tabulate(lines, folded, disable_numparse=True, maxcolwidths=widths).replace(_NO_BREAK, " ")
+        widths[max(wider, key=cheapness)] -= 1
+    return widths
 
 
 def text(content: object, style: str = "") -> Text:

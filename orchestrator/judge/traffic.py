@@ -10,11 +10,9 @@ from typing import Any
 from orchestrator.judge import step_bytes
 from orchestrator.judge.gates.physics import Traffic
 from orchestrator.models import dimensions
-from orchestrator.models.dimensions import ParameterCounts
+from orchestrator.models.dimensions import FLOAT_BYTES, ParameterCounts
 from orchestrator.models.formats.binary import UnreadableArtefact
 from orchestrator.models.formats.tensor_list import read_artefact
-
-ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def step_reads(
 
 def _embedding(loaded: dict[str, Any], weights: ParameterCounts) -> int:
     """Bytes of the input embedding as loaded, or of its second copy where the engine holds a tied one twice."""
-    size = max((ITEM_BYTES.get(part, 4) for part in loaded["dtype"].split("+")), default=4)
+    size = max((FLOAT_BYTES.get(part, 4) for part in loaded["dtype"].split("+")), default=4)
     if weights.head:
         return weights.embedding * size
     held_twice = loaded["weight_bytes"] >= size * (weights.parameters + weights.embedding) * 0.99
@@ -102,7 +100,6 @@ def prefill_flops(weights: ParameterCounts, config: dict[str, Any], batch: int, 
     are needed, so the head counts once a row.
     """
     layers, heads = config.get("num_hidden_layers") or 0, config.get("num_attention_heads") or 0
-    size = config.get("head_dim") or (config["hidden_size"] // heads if heads and config.get("hidden_size") else 0)
-    attention = 4 * layers * heads * size * prompt_tokens * (prompt_tokens + 1) / 2
+    attention = 4 * layers * heads * (dimensions.head_size(config) or 0) * prompt_tokens * (prompt_tokens + 1) / 2
     head = 2 * (weights.head or weights.embedding)
     return batch * (2 * weights.linear * prompt_tokens + attention + head)

@@ -9,6 +9,10 @@ from typing import Any
 
 from orchestrator.models.checkpoint import read_header, weight_files
 
+FLOAT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of one number
+# Of one number in a cache of keys and values, with the scales that blocks of quantised numbers share.
+CACHE_BYTES = FLOAT_BYTES | {"fp8": 1, "int8": 1, "q8_0": 34 / 32, "q4_0": 18 / 32}
+
 
 @dataclass(frozen=True)
 class ParameterCounts:
@@ -41,13 +45,18 @@ class ParameterCounts:
         return cls(sum(counts.values()), **counts)
 
 
+def head_size(config: dict[str, Any]) -> int | None:
+    """Width of one attention head; None where the config lacks a size."""
+    heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
+    return config.get("head_dim") or (hidden // heads if heads and hidden else None)
+
+
 def indivisible(config: dict, multiple: int, outputs: bool = False) -> str | None:
     """The first weight row length that `multiple` does not divide, as text ("hidden_size 896"), None if all fit.
 
     `outputs`: the numbers of rows instead. Those of keys and values are fewer where heads share them.
     """
-    heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
-    head = config.get("head_dim") or (hidden // heads if heads and hidden else None)
+    heads, hidden, head = config.get("num_attention_heads"), config.get("hidden_size"), head_size(config)
     sizes = {
         "hidden_size": hidden,
         "intermediate_size": config.get("intermediate_size"),
@@ -58,9 +67,6 @@ def indivisible(config: dict, multiple: int, outputs: bool = False) -> str | Non
     return next((f"{name} {size}" for name, size in sizes.items() if size and size % multiple), None)
 
 
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1, "int8": 1, "q8_0": 34 / 32, "q4_0": 18 / 32}
-
-
 def bytes_per_token(config: dict[str, Any], dtype: str | None) -> float | None:
     """Bytes of keys and values of one token in all layers: 2 x layers x KV heads x head size x bytes of `dtype`.
 
@@ -69,8 +75,8 @@ def bytes_per_token(config: dict[str, Any], dtype: str | None) -> float | None:
     """
     layers, heads = config.get("num_hidden_layers"), config.get("num_attention_heads")
     kv_heads = config.get("num_key_value_heads") or heads
-    size = config.get("head_dim") or (config["hidden_size"] // heads if heads and config.get("hidden_size") else None)
-    sizes = [DTYPE_BYTES.get(part.strip()) for part in (dtype or "").split(",")]
+    size = head_size(config)
+    sizes = [CACHE_BYTES.get(part.strip()) for part in (dtype or "").split(",")]
     if not layers or not kv_heads or not size or None in sizes:
         return None
     return 2 * layers * kv_heads * size * min(sizes)

@@ -120,9 +120,10 @@ def as_table(found: list[Table]) -> str:
     """For a terminal."""
     parts = []
     for table in found:
-        cells = table.frame.map(_visible)
+        cells = table.frame.map(escape.visible)
         body = grid(list(cells.columns), cells.to_numpy().tolist())
-        parts.append("\n".join([f"{table.title}: {_visible(table.about)}", body, *map(_visible, _noted(table))]))
+        head, notes = f"{table.title}: {escape.visible(table.about)}", map(escape.visible, _noted(table))
+        parts.append("\n".join([head, body, *notes]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -200,8 +201,3 @@ def _markdown_note(note: str) -> str:
     """Escaped but for plain addresses, which a backslash would break."""
     parts = re.split(r"(https?://[\w./#%?=&~:+-]+)", note)
     return "".join(part if number % 2 else escape.escape(part) for number, part in enumerate(parts))
-
-
-def _visible(text: object) -> str:
-    """Without the control sequences that a terminal would follow."""
-    return "".join(each if each.isprintable() or each == "\n" else "?" for each in str(text))

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tabulate import tabulate
 
 from orchestrator.base.errors import UserError
+from orchestrator.base.escape import visible
+from orchestrator.base.terminal import grid
 from orchestrator.models.synthetic import shapes
 
 HARDWARE = Path(__file__).with_name("hardware.yaml")
@@ -95,17 +96,17 @@ def as_table(rows: list[dict[str, Any]]) -> str:
     """A table for the terminal, and below it how many rows got which verdict."""
     lines = [
         [
-            *(_printable(row[key]) for key in ("engine", "model", "precision", "tokens_per_second")),
+            *(visible(row[key]) for key in ("engine", "model", "precision", "tokens_per_second")),
             "?" if row["mbu"] is None else _percent(row["mbu"]),
             row["verdict"],
-            _printable(row["reason"]),
+            visible(row["reason"]),
         ]
         for row in rows
     ]
     heads = ["engine", "model", "precision", "tokens/s", "mbu %", "verdict", "reason"]
     count = Counter(row["verdict"] for row in rows)
     return (
-        f"{tabulate(lines, heads, disable_numparse=True)}\n\n{len(rows)} rows: {count[POSSIBLE]} possible, "
+        f"{grid(heads, lines)}\n\n{len(rows)} rows: {count[POSSIBLE]} possible, "
         f"{count[IMPOSSIBLE]} impossible, {count[CANNOT_JUDGE]} cannot be judged"
     )
 
@@ -265,8 +266,3 @@ def _percent(mbu: float) -> str:
 
 def _ceiling(tokens: float) -> str:
     return f"{tokens:.1f}" if tokens >= 10 else f"{tokens:.3g}"
-
-
-def _printable(text: str) -> str:
-    """A table of somebody else's may hold terminal control sequences."""
-    return "".join(each if each.isprintable() else "?" for each in text)

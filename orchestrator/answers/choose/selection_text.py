@@ -5,8 +5,6 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from tabulate import tabulate
-
 from orchestrator.base.escape import one_line
 from orchestrator.base.terminal import WIDTH, grid
 from orchestrator.results.metrics import METRICS
@@ -69,13 +67,13 @@ def _answer(answer: dict[str, Any], found: dict[str, Any]) -> str:
         rows = [
             [one_line(row["name"], 100), "\n".join(map(_miss, row["misses"]))] for row in answer["rejected"]
         ]  # fmt: skip
-        parts.append(tabulate(rows, ["rejected", "because"], disable_numparse=True, maxcolwidths=[38, 58]))
+        parts.append(grid(["rejected", "because"], rows))
     if answer["not_ok"]:
         rows = [
             [one_line(row["name"], 100), f"{row['outcome']}: {one_line(row['reason'], 160)}".rstrip(": ")]
             for row in answer["not_ok"]
         ]
-        parts.append(tabulate(rows, ["no figure", "because"], disable_numparse=True, maxcolwidths=[38, 58]))
+        parts.append(grid(["no figure", "because"], rows))
     return "\n\n".join(parts)
 
 

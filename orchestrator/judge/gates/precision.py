@@ -17,9 +17,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from orchestrator.models.dimensions import ParameterCounts
+from orchestrator.models.dimensions import FLOAT_BYTES, ParameterCounts
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 # Bytes per weight of a quantised matrix with its scales: from plain 8 or 4 bits to a group of 32 with 32-bit scale and
 # zero point. q4_k_m mixes 4- and 6-bit blocks (0.61); it lies inside. float8 takes a scale per row or tensor.
 QUANTISED = {"float8": (0.99, 1.30), "int8": (0.99, 1.30), "int4": (0.49, 0.78)}
@@ -39,14 +38,15 @@ def precision_proof(precision: str, loaded: dict[str, Any], weights: ParameterCo
     head at up to 32 bits).
     """
     actual, quantization, dtype = loaded["weight_bytes"], loaded["quantization"], loaded["dtype"]
-    if precision in BYTES:
+    if precision in FLOAT_BYTES:
         if quantization is not None:
             return f"fail: labelled {precision}, but the engine loaded {quantization} weights"
         if dtype != precision:
             return f"fail: labelled {precision}, but the engine loaded {dtype} weights"
-        low: float = BYTES[precision] * weights.parameters
+        low: float = FLOAT_BYTES[precision] * weights.parameters
         # A tied embedding may be held twice, and norms are often kept in float32.
-        high: float = low + BYTES[precision] * (weights.embedding if not weights.head else 0) + 4 * weights.vectors
+        tied = 0 if weights.head else weights.embedding
+        high: float = low + FLOAT_BYTES[precision] * tied + 4 * weights.vectors
     else:
         if quantization is None:
             return f"fail: labelled {precision}, but the engine loaded unquantised {dtype} weights"

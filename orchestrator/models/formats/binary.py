@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.base import reading
+from orchestrator.base.escape import visible
 
 MOST_DIMENSIONS = 8  # also bounds the size of a shape's product
 MOST_TENSORS = 200_000  # the largest mixtures of experts have fewer than 100 000
@@ -36,7 +37,7 @@ class UnreadableArtefact(ValueError):
     def __init__(self, file: Path | str, reason: object):
         name = (file.name or str(file)) if isinstance(file, Path) else file
         line = " ".join(f"{name} {reason}".split())[:LONGEST_MESSAGE]
-        super().__init__("".join(letter if letter.isprintable() else "?" for letter in line))
+        super().__init__(visible(line))
 
 
 def plain_file(directory: Path, name: str) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from orchestrator.base.errors import UserError
+from orchestrator.models.dimensions import head_size
 
 FILE = Path(__file__).with_name("shapes.yaml")
 ARCHITECTURES = Path(__file__).with_name("architectures.yaml")
@@ -79,7 +80,7 @@ def tensors(config: dict) -> dict[str, tuple[int, ...]]:
         raise UserError(f"synthetic weights are made for {', '.join(KINDS)}, not for model_type {kind!r}")
     hidden, inner, vocabulary = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
     heads = config["num_attention_heads"]
-    head = config.get("head_dim") or hidden // heads
+    head = head_size(config)
     query, key = heads * head, config.get("num_key_value_heads", heads) * head
     attention = {"q": (query, hidden), "k": (key, hidden), "v": (key, hidden), "o": (hidden, query)}
     mlp = {"gate": (inner, hidden), "up": (inner, hidden), "down": (hidden, inner)}

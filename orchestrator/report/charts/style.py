@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html
-import re
 from typing import Any
 
+from orchestrator.base import escape
 from orchestrator.plan.engine import PRECISIONS
 from orchestrator.results.row import Row, row_names
 
@@ -21,8 +20,7 @@ Figure = dict[str, Any]
 
 def plain(text: object, limit: int = NAME) -> str:
     """Text that Plotly shows as it is: it reads tags and entities in every text, and breaks at nothing else."""
-    line = re.sub(r"[\s\x00-\x1f\x7f]+", " ", str(text)).strip()
-    return html.escape(line if len(line) <= limit else line[: limit - 1] + "…", quote=False)
+    return escape.markup_line(text, limit)
 
 
 def names(rows: list[Row]) -> list[str]:

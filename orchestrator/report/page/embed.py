@@ -7,15 +7,12 @@ import functools
 import gzip
 import hashlib
 import json
-import re
 from importlib.resources import files
 from typing import Any
 
 UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 LIBRARIES = {"datatables": ("itables", "html/dt_bundle.js"), "plotly": ("plotly", "package_data/plotly.min.js")}
 TABLE_STYLE = ("itables", "html/dt_bundle.css")
-TERMINAL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")  # colours, titles (ECMA-48)
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def as_json(value: Any) -> str:
@@ -54,9 +51,3 @@ def policy(script: str) -> str:
         f"default-src 'none'; script-src 'sha256-{digest}' blob:; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
-
-
-def readable(log: str) -> str:
-    """A log as plain lines: without a terminal's colours; other control characters shown as U+FFFD."""
-    lines = TERMINAL.sub("", log).replace("\r\n", "\n").replace("\r", "\n")
-    return CONTROL.sub("\ufffd", lines)

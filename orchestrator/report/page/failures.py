@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from orchestrator.base.escape import first_line
-from orchestrator.report.page.embed import readable
+from orchestrator.base.escape import first_line, log_text
 from orchestrator.report.page.row_table import short
 from orchestrator.results.row import Row, by_workload, row_names, workload_title
 
@@ -37,7 +36,7 @@ def failures(rows: list[Row]) -> tuple[list[Failure], list[Failure], int]:
             groups.setdefault(alike, []).append(short(name + shape))
     found, written, left_out = [], 0, 0
     for (outcome, reason, log, link), cells in groups.items():
-        made = _failure(outcome, readable(reason), readable(log), link, cells)
+        made = _failure(outcome, log_text(reason), log_text(log), link, cells)
         written += len(made.reason or "") + len(made.log or "")
         if written > LOGS_LIMIT and (made.reason or made.log):
             made, left_out = made._replace(reason=None, log=None), left_out + 1

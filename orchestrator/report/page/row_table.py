@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from orchestrator.base.escape import first_line
+from orchestrator.base.escape import first_line, log_text
 from orchestrator.report.charts.style import rounded
 from orchestrator.report.charts.tradeoffs import memory_mib
-from orchestrator.report.page.embed import readable
 from orchestrator.results.row import Row, notes, workload_title
 
 CELL = 300  # characters of one text; the files beside the page hold longer ones
@@ -115,7 +114,7 @@ def _details(row: Row) -> list[list[str]]:
         "Repeat it": row["reproduce"],
         "From": row.get("source"),
     }
-    return [[name, short(readable(str(text)))] for name, text in told.items() if text]
+    return [[name, short(log_text(str(text)))] for name, text in told.items() if text]
 
 
 def short(text: str, limit: int = CELL) -> str:

@@ -332,11 +332,11 @@ def test_json_keeps_other_columns_and_knows_no_nan(judge):
 
 def test_the_table_ends_with_the_count(judge):
     lines = as_table([judge(), judge(tokens_per_second=999), judge(tokens_per_second="-")]).splitlines()
-    assert re.split(r"\s{2,}", lines[0].strip()) == [
-        "engine", "model", "precision", "tokens/s", "mbu %", "verdict", "reason",
-    ]  # fmt: skip
-    assert re.split(r"\s{2,}", lines[2])[:6] == ["gpt-fast", "Llama-2-7B", "bfloat16", "104.9", "68", "possible"]
-    assert re.split(r"\s{2,}", lines[4])[3:6] == ["-", "?", "cannot judge"]
+    assert max(map(len, lines)) <= 100
+    assert lines[0].split() == ["engine", "model", "precision", "tokens/s", "mbu", "verdict", "reason"]
+    first, _, last = [re.split(r"\s{2,}", line) for line in lines if line.startswith("gpt-fast")]
+    assert first[:6] == ["gpt-fast", "Llama-2-7B", "bfloat16", "104.9", "68", "possible"]
+    assert last[3:6] == ["-", "?", "cannot judge"]
     assert lines[-1] == "3 rows: 1 possible, 1 impossible, 1 cannot be judged"
 
 

@@ -38,10 +38,14 @@ def test_lines_within_a_cell_stay_lines():
 
 
 def test_a_column_may_have_no_head_and_a_table_no_lines():
-    assert grid(["", "row"], [[">", "alpha"], ["", "beta"]]).splitlines()[2:] == [">   alpha", "    beta"]
+    assert grid(["", "row"], [[">", "alpha"], ["", "beta"]]).splitlines()[2:] == [">  alpha", "   beta"]
     assert grid(["row", "value"], []).startswith("row")
 
 
 def test_a_head_alone_is_wrapped_before_what_stands_below_it():
     shown = grid(["date", "a head of some words"] + ["x" * 20] * 3, [["2026-11-21 12:16:38", "1", "2", "3", "4"]])
     assert "2026-11-21 12:16:38" in shown and "a head of some words" not in shown
+
+
+def test_wide_characters_count_as_they_are_shown():
+    assert grid(["engine", "x"], [["推理引擎", "1"]]).splitlines() == ["engine    x", "--------  -", "推理引擎  1"]

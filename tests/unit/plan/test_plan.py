@@ -7,7 +7,7 @@ import pytest
 from orchestrator.base.errors import UserError
 from orchestrator.plan import profiles, support
 from orchestrator.plan.cells import Cell, Shape, order, select_cells
-from orchestrator.plan.engine import Support
+from orchestrator.plan.engine import Support, select_engines
 from tests.support.checkpoints import CONFIG
 from tests.support.contenders import cell, engine, variant
 
@@ -297,3 +297,8 @@ def test_what_is_offered_is_measured_by_default(ready):
     assert "alpha-gptq" not in names(select_cells([ready], None, None, SHAPES[:1]))
     assert "alpha-gptq" in names(select_cells([ready], None, None, SHAPES[:1], {"gptq-int4-g64"}))
     assert "alpha-gptq" not in names(select_cells([ready], "float32", None, SHAPES[:1], {"gptq-int4-g64"}))
+
+
+def test_a_package_without_a_checkout_says_so():
+    with pytest.raises(UserError, match=r"pip install -e \."):
+        select_engines("all", {})

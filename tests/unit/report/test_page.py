@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from orchestrator.base import escape
 from orchestrator.report import write
 from orchestrator.report.page import document, embed, failures, row_table
 from orchestrator.results.merge import merge_results
@@ -144,7 +145,7 @@ def test_json_is_read_back_and_holds_no_markup(text):
     ("a\x00b\x08c\td", "a\ufffdb\ufffdc\td"),
 ])  # fmt: skip
 def test_logs_are_plain_text(log, plain):
-    assert embed.readable(log) == plain
+    assert escape.log_text(log) == plain
 
 
 # -- what failed -------------------------------------------------------------------------------------------------------
