@@ -15,8 +15,8 @@ def order_statistic_interval(values: list[float]) -> tuple[float, float, float] 
     """Distribution-free interval of the median: (low, high, exact level), None for fewer than five values.
 
     [x_(k), x_(n+1-k)] covers the median with probability 1 - 2 * sum_{i<k} C(n, i) / 2^n (David & Nagaraja, Order
-    Statistics, 3rd ed., 7.1). The largest k is taken whose level is at least LEVEL; for five values that is the range,
-    at 0.9375.
+    Statistics, 3rd ed., 7.1). k is the largest with a level of at least LEVEL; for five values the interval is the
+    range, at 0.9375.
     """
     n = len(values)
     if n < MIN_LAUNCHES:
@@ -32,10 +32,10 @@ def order_statistic_interval(values: list[float]) -> tuple[float, float, float] 
 
 
 def summary(launches: list[float], iterations: list[float]) -> dict[str, Any] | None:
-    """Median of the launches' medians with its interval; mean and std over all iterations, as older tables print them.
+    """Median of the launches' medians with its interval; mean and std over all iterations, for older tables.
 
-    `launches` are per-launch medians, `iterations` all measured iterations. None where nothing was measured; `low`,
-    `high` and `level` are None for fewer than five launches, whose values are all listed under `values`.
+    `launches` are per-launch medians, `iterations` all measured iterations. None without launches; `low`, `high` and
+    `level` are None for fewer than five launches.
     """
     if not launches:
         return None
@@ -52,47 +52,47 @@ def summary(launches: list[float], iterations: list[float]) -> dict[str, Any] | 
     }
 
 
-EFFECT = 0.02  # a smaller ratio is not worth a verdict, however sure it is
-WIDE = 0.05  # an interval that leaves more open says that nothing can be told
+EFFECT = 0.02  # a smaller difference gets no verdict, however certain
+WIDE = 0.05  # a wider interval is inconclusive
 
 
 def paired(ours: list[float], theirs: list[float]) -> dict[str, Any]:
-    """Are we faster than they? Speeds of two contenders, block by block, of one run.
+    """Whether `ours` is faster than `theirs`: speeds of two contenders in one run, block by block.
 
-    Each block gives one ratio, so that whatever drifts between blocks cancels. {"ratio", "low", "high", "level",
+    Every block gives one ratio, so that drift between blocks cancels. {"ratio", "low", "high", "level",
     "verdict"}: "faster" or "slower" where the interval excludes 1 and the median is at least 2 % off it; otherwise "no
     difference shown" where the interval lies within 5 % of 1, and "cannot tell" where it does not, or is missing.
     Raises ValueError for lists of different lengths.
     """
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     if not ratios:
-        return _judged(None, None)
-    return _judged(median(ratios), order_statistic_interval(ratios))
+        return _with_verdict(None, None)
+    return _with_verdict(median(ratios), order_statistic_interval(ratios))
 
 
 def unpaired(ours: list[float], theirs: list[float]) -> dict[str, Any]:
-    """Are we faster than they? Speeds of two contenders that were not measured side by side: the launches of two runs.
+    """Whether `ours` is faster than `theirs`: speeds of the launches of two separate runs.
 
-    The same form as `paired`. The ratio is exp of the Hodges-Lehmann estimate, the median of all m * n differences of
+    Returns what `paired` does. The ratio is exp of the Hodges-Lehmann estimate, the median of all m * n differences of
     log speeds; the interval is [D_(k), D_(mn+1-k)] of the ordered differences, which covers the true shift with
     probability 1 - 2 * P(U < k), U being Mann and Whitney's statistic under the null hypothesis (Hollander, Wolfe &
-    Chicken, Nonparametric Statistical Methods, 3rd ed., 4.2 and 4.3). The largest k of at least LEVEL is taken; five
-    against five give 0.9048. Assumed: independent launches, and one distribution of log speeds, shifted; nothing about
-    its form. No interval with fewer than five launches on either side.
+    Chicken, Nonparametric Statistical Methods, 3rd ed., 4.2 and 4.3). k is the largest with a level of at least
+    LEVEL; five against five give 0.9048. Assumes independent launches whose log speeds differ by a shift of one
+    distribution of any form. No interval with fewer than five launches on either side.
     """
     differences = sorted(log(a) - log(b) for a in ours for b in theirs)
     if not differences:
-        return _judged(None, None)
+        return _with_verdict(None, None)
     middle, interval = exp(median(differences)), None
     if min(len(ours), len(theirs)) >= MIN_LAUNCHES:
         k, level = _mann_whitney_rank(len(ours), len(theirs))
         interval = exp(differences[k - 1]), exp(differences[-k]), level
-    return _judged(middle, interval)
+    return _with_verdict(middle, interval)
 
 
 @cache
 def _mann_whitney_rank(m: int, n: int) -> tuple[int, float]:
-    """(k, exact level) of the narrowest interval [D_(k), D_(mn+1-k)] of at least LEVEL, else of the widest."""
+    """(k, exact level) of the narrowest interval [D_(k), D_(mn+1-k)] with at least LEVEL, else of the widest."""
     ways, total = _mann_whitney_ways(m, n), comb(m + n, m)
     below = ways[0]  # arrangements with U < k
     rank = 1, 1 - 2 * below / total
@@ -106,7 +106,7 @@ def _mann_whitney_rank(m: int, n: int) -> tuple[int, float]:
 
 
 def _mann_whitney_ways(m: int, n: int) -> list[int]:
-    """How many of the C(m + n, m) arrangements give U = 0, 1 ... m * n: the coefficients of Gauss's binomial.
+    """Numbers of the C(m + n, m) arrangements with U = 0, 1 ... m * n: coefficients of the Gaussian binomial.
 
     Product over i = 1 ... m of (1 - q^(n + i)) / (1 - q^i) (Mann & Whitney 1947, Ann. Math. Statist. 18, 50-60).
     """
@@ -120,8 +120,8 @@ def _mann_whitney_ways(m: int, n: int) -> list[int]:
     return ways
 
 
-def _judged(middle: float | None, interval: tuple[float, float, float] | None) -> dict[str, Any]:
-    """A ratio with its interval and the verdict that `paired` describes."""
+def _with_verdict(middle: float | None, interval: tuple[float, float, float] | None) -> dict[str, Any]:
+    """A ratio with its interval and its verdict, see `paired`."""
     if middle is None or interval is None:
         return {"ratio": middle, "low": None, "high": None, "level": None, "verdict": "cannot tell"}
     low, high, level = interval
@@ -140,7 +140,7 @@ def within_fences(values: list[float]) -> list[float]:
     """The values inside Tukey's fences, [Q1 - 1.5 IQR, Q3 + 1.5 IQR]; fewer than five values are all inside.
 
     J. W. Tukey, Exploratory Data Analysis (1977), ch. 2; quartiles by linear interpolation (type 7 of Hyndman and Fan,
-    The American Statistician 50 (1996) 361-365). Only for tables that others print in this way: no verdict uses it.
+    The American Statistician 50 (1996) 361-365). Only for tables in the format of others; no verdict uses it.
     """
     if len(values) < MIN_LAUNCHES:
         return values
