@@ -1,4 +1,4 @@
-"""What a model's GPTQModel layers hold."""
+"""Reads back the weights and kernels of a model's GPTQModel layers."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def read_back(engine: TransformersEngine, method: str, kernels: list[str]) -> Lo
 
 def describe(layer: BaseQuantLinear) -> str:
     """A quantised layer's kernel and format."""
-    # gptq_torch_int8 drops the groups when it packs the weights.
+    # gptq_torch_int8 discards the groups when it packs the weights.
     rounded = getattr(layer, "int8_module", None) is not None
     groups = "one scale per output channel" if rounded else f"groups of {layer.group_size}"
     return f"{type(layer).__name__}, {layer.bits} bits, {groups}"
 
 
 def weight_tensors(model: torch.nn.Module) -> Iterator[torch.Tensor]:
-    """Every tensor that holds weights: packed ones with scales, zero points and group indices, tied ones once."""
+    """Every weight tensor: packed ones with scales, zero points and group indices; tied ones once."""
     seen = set()
     for module in model.modules():
         for name, tensor in [*module._parameters.items(), *module._buffers.items(), *vars(module).items()]:
