@@ -17,13 +17,13 @@ def read_back(engine: TransformersEngine, method: str, kernels: list[str]) -> Lo
     """Loaded of a warmed engine; `method` is what GPTQModel calls the quantisation, `kernels` are its extensions."""
     quantised = Counter(describe(layer) for layer in engine.model.modules() if isinstance(layer, BaseQuantLinear))
     plain = sum(type(layer) is torch.nn.Linear for layer in engine.model.modules())
-    held = engine.held(weight_tensors(engine.model), quantised | Counter(plain=plain))
-    held["extra"]["compiled_kernels"] = kernels
+    fields = engine.held(weight_tensors(engine.model), quantised | Counter(plain=plain))
+    fields["extra"]["compiled_kernels"] = kernels
     return Loaded(
         version=gptqmodel.__version__,
         dtype=dtype_name(engine.model.dtype),
         quantization="; ".join(f"{method} {name}" for name in sorted(quantised)) or None,
-        **held,
+        **fields,
     )
 
 

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 NOWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # reserved for documentation, unused
-PLACES = ("/", "/opt/bench", "/model", "/job", "/etc", "/usr/bin", "/sys")
+FOLDERS = ("/", "/opt/bench", "/model", "/job", "/etc", "/usr/bin", "/sys")
 DOCKER_SOCKETS = (Path("/run/docker.sock"), Path("/var/run/docker.sock"))
 
 
@@ -16,7 +16,7 @@ def look_around():
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
     return {
         "uid": os.getuid(),
-        "reached": {**{place: can_write(place) for place in PLACES}, **networks()},
+        "reached": {**{folder: can_write(folder) for folder in FOLDERS}, **networks()},
         "interfaces": sorted(os.listdir("/sys/class/net")),
         "environment": sorted(os.environ),
         "capabilities": status["CapEff"].strip(),
@@ -27,9 +27,9 @@ def look_around():
     }
 
 
-def can_write(place):
+def can_write(folder):
     try:
-        Path(f"{place}/written").touch()
+        Path(f"{folder}/written").touch()
         return True
     except OSError:
         return False

@@ -79,13 +79,13 @@ class PyTorch(TransformersEngine):
 
     def _read_back(self, facts):
         layers = Counter(layer_kind(layer) for layer in self.model.modules() if isinstance(layer, torch.nn.Linear))
-        held = self.held(weight_tensors(self.model), layers)
-        held["extra"] |= {**facts, "float32_matmul_precision": torch.get_float32_matmul_precision()}
+        fields = self.held(weight_tensors(self.model), layers)
+        fields["extra"] |= {**facts, "float32_matmul_precision": torch.get_float32_matmul_precision()}
         return Loaded(
             version=torch.__version__,
             dtype="+".join(sorted({dtype_name(p.dtype) for p in self.model.parameters() if p.is_floating_point()})),
             quantization="; ".join(sorted(set(layers) - {"plain"})) or None,
-            **held,
+            **fields,
         )
 
 

@@ -44,8 +44,8 @@ class ByteProgress:
                 return
             self.last = now
             share = self.done / self.total
-            left = (now - self.start) * (1 - share) / share
-        self.say(f"{self.what}: {share:4.0%} of {self.total / GIB:.1f} GiB, about {left:.0f} s left")
+            remaining = (now - self.start) * (1 - share) / share
+        self.say(f"{self.what}: {share:4.0%} of {self.total / GIB:.1f} GiB, about {remaining:.0f} s left")
 
 
 UNNAMED = ""

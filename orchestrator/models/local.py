@@ -17,7 +17,7 @@ RACY_NS = 2_000_000_000
 def manifest_of(folder: Path, cache: Path, say: Callable[[str], None]) -> dict[str, str]:
     """`{name: sha256}` of the checkpoint in `folder` (a resolved path).
 
-    Verified against `folder/manifest.json` where there is one: raises UserError naming the file that differs.
+    Verified against `folder/manifest.json` if it exists: raises UserError naming the file that differs.
     Otherwise computed and compared with the last run: a change is reported through `say` and is no error.
     A file is not read again while its size, mtime and inode match those recorded with its hash.
     """
@@ -54,8 +54,8 @@ def hashes(folder: Path, names: Iterable[str], cache: Path, say: Callable[[str],
     return files
 
 
-def _memory(place: Path, cache: Path) -> Path:
-    return cache / "models" / "local" / f"{hashlib.sha256(str(place).encode()).hexdigest()[:16]}.json"
+def _memory(source: Path, cache: Path) -> Path:
+    return cache / "models" / "local" / f"{hashlib.sha256(str(source).encode()).hexdigest()[:16]}.json"
 
 
 def _hashes(folder: Path, names: Iterable[str], entries: dict, say: Callable[[str], None]) -> dict[str, str]:

@@ -52,13 +52,13 @@ def sandbox_for(
         client = docker.from_env()
         client.ping()
     except (DockerException, OSError) as error:
-        why = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         if isolation == "docker":
             raise UserError(
-                f"--isolation docker: the Docker daemon does not answer ({why}); `./benchmark.sh doctor` says what "
+                f"--isolation docker: the Docker daemon does not answer ({reason}); `./benchmark.sh doctor` says what "
                 "to do, or use --isolation venv"
             ) from error
-        return venv(f"the Docker daemon does not answer: {why}")
+        return venv(f"the Docker daemon does not answer: {reason}")
     progress.say("isolation: Docker, one container per launch (its daemon answers)")
     orphans.reap(client, progress.say)
     return DockerSandbox(client, Images(client, site, progress, build_s=build_s), target, features, memory_limit)

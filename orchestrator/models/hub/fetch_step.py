@@ -93,10 +93,10 @@ def wanted(repo: str, siblings: list) -> list:
     if not any(file.rfilename == "config.json" for file in files):
         raise UserError(f"{repo} has no config.json: it is not a model that transformers could load")
     if not any(file.rfilename.endswith(".safetensors") for file in files):
-        others = [file.rfilename for file in top if file.rfilename.endswith((".bin", ".pt", ".pth", ".ckpt", ".gguf"))]
-        has = f" (it has {', '.join(others[:3])})" if others else ""
+        refused = [file.rfilename for file in top if file.rfilename.endswith((".bin", ".pt", ".pth", ".ckpt", ".gguf"))]
+        hint = f" (it has {', '.join(refused[:3])})" if refused else ""
         raise UserError(
-            f"{repo} has no *.safetensors{has}: pickle files are not loaded; choose a repository with safetensors, or "
+            f"{repo} has no *.safetensors{hint}: pickle files are not loaded; choose a repository with safetensors, or "
             "convert the weights and give the directory"
         )
     return files
@@ -140,8 +140,8 @@ def _report(repo: str, folder: Path, total: int) -> None:
         time.sleep(SAY_EVERY_S)
         done = _bytes_in(folder)
         rate = (done - before) / (time.monotonic() - start)
-        left = f", about {(total - done) / rate:.0f} s left" if 0 < done < total and rate > 0 else ""
-        print(f"fetching {repo}: {done / GIB:.2f} of {total / GIB:.2f} GiB{left}", flush=True)
+        remaining = f", about {(total - done) / rate:.0f} s left" if 0 < done < total and rate > 0 else ""
+        print(f"fetching {repo}: {done / GIB:.2f} of {total / GIB:.2f} GiB{remaining}", flush=True)
 
 
 def _bytes_in(folder: Path) -> int:
@@ -150,7 +150,7 @@ def _bytes_in(folder: Path) -> int:
         try:
             total += path.stat().st_size if path.is_file() else 0
         except FileNotFoundError:
-            continue  # renamed meanwhile
+            continue  # renamed in between
     return total
 
 

@@ -18,19 +18,19 @@ SIZES = (
 OTHER_TOKENS = 0.01
 
 
-def difference(place: Path, model: Model) -> str | None:
-    """The first difference between the checkpoint `place` (a GGUF file, or a directory) and `model`; None if none.
+def difference(path: Path, model: Model) -> str | None:
+    """The first difference between the checkpoint `path` (a GGUF file, or a directory) and `model`; None if none.
 
     Equal sizes and vocabulary do not prove equal weights: a fine-tuned model passes, but its quality figures show it.
     Raises UnreadableArtefact.
     """
-    is_gguf = place.is_file()
-    sizes = _sizes_of_gguf(place) if is_gguf else _config(place)
+    is_gguf = path.is_file()
+    sizes = _sizes_of_gguf(path) if is_gguf else _config(path)
     for name in SIZES:
         expected, actual = model.config.get(name), sizes.get(name)
         if expected is not None and actual is not None and expected != actual:
             return f"it has {name} {actual}, {model.name} has {expected}"
-    return _token_difference(_tokens(model.path), _tokens_of_gguf(place) if is_gguf else _tokens(place))
+    return _token_difference(_tokens(model.path), _tokens_of_gguf(path) if is_gguf else _tokens(path))
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -67,13 +67,13 @@ def _tokens_of_gguf(path: Path) -> dict[int, str]:
     return dict(enumerate(values.get("tokenizer.ggml.tokens", [])))
 
 
-def _token_difference(mine: dict[int, str], other: dict[int, str]) -> str | None:
-    shared = mine.keys() & other.keys()
-    differing = sorted(number for number in shared if mine[number] != other[number])
-    if len(differing) <= OTHER_TOKENS * len(shared):
+def _token_difference(expected: dict[int, str], actual: dict[int, str]) -> str | None:
+    shared = expected.keys() & actual.keys()
+    differences = sorted(number for number in shared if expected[number] != actual[number])
+    if len(differences) <= OTHER_TOKENS * len(shared):
         return None
-    first = differing[0]
+    first = differences[0]
     return (
-        f"its tokenizer is another one: token {first} is {other[first]!r} there and {mine[first]!r} here "
-        f"({len(differing)} of {len(shared)} differ)"
+        f"its tokenizer is another one: token {first} is {actual[first]!r} there and {expected[first]!r} here "
+        f"({len(differences)} of {len(shared)} differ)"
     )

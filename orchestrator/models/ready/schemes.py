@@ -53,13 +53,13 @@ def parse(name: str) -> Scheme | None:
     return Scheme("exl2", bits=float(match["bpw"]))
 
 
-def mismatch(name: str, place: Path) -> str | None:
+def mismatch(name: str, path: Path) -> str | None:
     """How the checkpoint (a GGUF file, or a directory) differs from its scheme `name`; None if it does not.
 
     Raises UnreadableArtefact for a GGUF file that is damaged or inconsistent.
     """
     scheme = parse(name)
-    return _gguf(scheme, place) if scheme.kind == "gguf" else _safetensors(scheme, place)
+    return _gguf(scheme, path) if scheme.kind == "gguf" else _safetensors(scheme, path)
 
 
 def _gguf(scheme: Scheme, path: Path) -> str | None:
