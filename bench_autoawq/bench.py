@@ -1,4 +1,4 @@
-"""GPTQModel's AWQ: the same as bench_autogptq but for the name of the method.
+"""AWQ by GPTQModel: the same as bench_autogptq except for the method's name.
 
 settings: group_size (see convert.py), backend (GPTQModel's name of the kernel, by device), compute.
 """

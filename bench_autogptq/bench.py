@@ -1,4 +1,4 @@
-"""GPTQModel: a quantised transformers model whose linear layers are GPTQModel's kernels; its forward in a greedy loop.
+"""GPTQModel: a quantised transformers model with GPTQModel's kernels as linear layers; its forward in a greedy loop.
 
 settings: bits, group_size (see convert.py), backend (GPTQModel's name of the kernel, by device). Without `bits` the
 checkpoint is loaded unquantised.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-os.environ["GPTQMODEL_CPU_WORKERS"] = "2"  # its model loader fails on two CPUs with its own default of one
+os.environ["GPTQMODEL_CPU_WORKERS"] = "2"  # its default on two CPUs, one, makes its model loader fail
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when transformers is imported
 import torch
 from gptqmodel import BACKEND, GPTQModel
@@ -21,7 +21,7 @@ from common.transformers_model import TransformersEngine
 
 
 class GPTQModelEngine(TransformersEngine):
-    """For every folder that measures GPTQModel; generate and logprobs are TransformersEngine's."""
+    """Base of the folders that measure GPTQModel; generate and logprobs are TransformersEngine's."""
 
     method = "gptq"
     """What GPTQModel calls the quantisation."""
@@ -42,7 +42,7 @@ class GPTQModelEngine(TransformersEngine):
                 path, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
             ).to(device)
         self.model.eval().requires_grad_(False)
-        torch.set_num_threads(job.threads)  # after loading, which sets a count of its own
+        torch.set_num_threads(job.threads)  # after loading, which sets its own count
         self.warm(job.shape.batch_size)
         return read_back(self, self.method, kernels)
 

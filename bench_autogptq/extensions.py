@@ -13,8 +13,8 @@ COMPILED = Path(sys.prefix, "share", "gptqmodel")
 def load_extensions() -> list[str]:
     """Register the compiled kernels; returns their names.
 
-    GPTQModel's own loader opens a lock file beside them for writing, which a read-only root does not allow, and names
-    their folder after the GPUs it sees, none while the image is built. It uses kernels that are already registered.
+    GPTQModel's own loader fails here: it writes a lock file beside them, on a read-only root, and names their folder
+    after the visible GPUs, of which there are none during the build. It uses kernels that are already registered.
     """
     libraries = sorted(COMPILED.rglob("*.so"))
     for library in libraries:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# Half the CPUs by default; with one its model loader fails: "requests 2 workers but parent 'cpu' only has 1".
+# The default is half the CPUs; with one the model loader fails: "requests 2 workers but parent 'cpu' only has 1".
 os.environ["GPTQMODEL_CPU_WORKERS"] = str(max(2, int(os.environ.get("OMP_NUM_THREADS", "2"))))
 
 from common.contract import ConversionJob
@@ -36,7 +36,7 @@ def quantise(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows, source = samples(checkpoint, count, length)
     out = out.resolve()
-    # GPTQModel rejects a model without tokenizer, and writes a log into ./logs, which a read-only root does not allow.
+    # GPTQModel rejects a model without tokenizer, and writes ./logs, which a read-only root does not allow.
     with with_tokenizer(checkpoint.resolve()) as complete, contextlib.chdir(tempfile.gettempdir()):
         scheme = QuantizeConfig(quant_method=METHOD(method), format=FORMAT(format), offload_to_disk=False, **config)
         model = GPTQModel.load(str(complete), scheme, device=device, trust_remote_code=False)

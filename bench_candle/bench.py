@@ -29,7 +29,7 @@ class Candle(Engine):
             [PROGRAM, "serve", job.model.artefact, job.precision, job.device.kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # rayon multiplies floats; a second pool, of threads that spin, multiplies quantised weights
+            # rayon's pool multiplies floats; a second, spinning pool multiplies quantised weights
             env={**os.environ, "RAYON_NUM_THREADS": threads, "CANDLE_NUM_THREADS": threads},
         )
         return read_back(self._answer(), job)
@@ -48,7 +48,7 @@ class Candle(Engine):
         return np.frombuffer(raw, np.float32).reshape(-1, self.vocabulary)  # [tokens - 1, vocab]
 
     def close(self):
-        self.process.stdin.close()  # the program ends with its requests
+        self.process.stdin.close()  # the program exits at the end of its input
         self.process.wait()
 
     def _ask(self, **request):

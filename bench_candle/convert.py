@@ -13,9 +13,9 @@ from common.convert.artefact import main
 
 def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
     command = [PROGRAM, "convert", str(checkpoint), str(out / "model.gguf"), job.scheme]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-    if done.returncode:
-        raise failure(json.loads(done.stdout or '{"error": "bench-candle convert died"}')["error"])
+    process = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if process.returncode:
+        raise failure(json.loads(process.stdout or '{"error": "bench-candle convert died"}')["error"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What bench-candle says it loaded, in the suite's terms."""
+"""Converts bench-candle's report of the loaded model to Loaded."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ FLOATS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 def read_back(facts: dict, job: dict) -> Loaded:
     """Loaded from the program's first answer: version, weights {dtype: [bytes, tensors]}, threads {pool: count}."""
-    held = {dtype: size for dtype, (size, _) in facts["weights"].items()}
-    blocks = sorted(set(held) - set(FLOATS))
-    floats = [FLOATS[dtype] for dtype in sorted(set(held) & set(FLOATS))]
+    nbytes = {dtype: size for dtype, (size, _) in facts["weights"].items()}
+    blocks = sorted(set(nbytes) - set(FLOATS))
+    floats = [FLOATS[dtype] for dtype in sorted(set(nbytes) & set(FLOATS))]
     dtype = "float32" if blocks else "+".join(floats)  # activations and KV cache: of the weights' type, or float32
-    # candle's cache is private, but it holds exactly the keys and values that the configuration describes.
+    # candle's cache is private, but has exactly the size that follows from the configuration.
     config = json.loads(Path(job.model.path, "config.json").read_text(encoding="utf-8"))
     token_bytes = kv_token_bytes(config, dtype)
     return Loaded(
         version=facts["version"],
         dtype=dtype,
         quantization="+".join(blocks) or None,
-        weight_bytes=sum(held.values()),
+        weight_bytes=sum(nbytes.values()),
         threads=max(facts["threads"].values()) if job.device.kind == "cpu" else None,
         kv_dtype=dtype,
         kv_bytes=token_bytes * job.shape.batch_size * cached_tokens(job.shape),

@@ -1,4 +1,4 @@
-"""The Rust program bench-candle (src/), compiled by build.sh, and how its failures become exceptions."""
+"""The Rust program bench-candle (src/), compiled by build.sh, and its errors as exceptions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROGRAM = f"{sys.prefix}/bin/bench-candle"
 
 
 def failure(message: str) -> Exception:
-    """The exception for an error that the program answers."""
+    """The exception for an error that the program reports."""
     if message.startswith("unsupported: "):
         return Unsupported(message.removeprefix("unsupported: "))
     return RuntimeError(message)

@@ -1,4 +1,4 @@
-"""CTranslate2: `generate_batch` in the engine's own worker thread, whose callback hands over every step."""
+"""CTranslate2: `generate_batch` in the engine's own worker thread, whose callback delivers every step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CTranslate2(Engine):
         self.on_cpu = job.device.kind == "cpu"
         device, compute_type = "cpu" if self.on_cpu else "cuda", job.scheme
         if not self.on_cpu:
-            # CTranslate2 opens libcublas.so.12 by its name, and pip installs it where the loader does not look.
+            # CTranslate2 opens libcublas.so.12 by name, and pip installs it outside the loader's search path.
             for library in sorted(PACKAGES.glob("nvidia/cublas/lib/libcublas*.so.12"), reverse=True):  # Lt first
                 ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
         supported = ctranslate2.get_supported_compute_types(device)
@@ -43,8 +43,8 @@ class CTranslate2(Engine):
         return log_softmax(np.array(logits)[0, :, : self.vocabulary])  # a GPU may pad the vocabulary
 
     def close(self):
-        # Joins the worker thread. One that still holds the callback when the interpreter ends aborts the process
-        # ("terminate called without an active exception"), and the launch counts as crashed.
+        # Joins the worker thread, which would abort the process if it held the callback at interpreter exit
+        # ("terminate called without an active exception").
         del self.generator
 
     def _steps(self, prompts, new_tokens, inspect=None):
@@ -52,8 +52,7 @@ class CTranslate2(Engine):
         steps, rows = SimpleQueue(), [deque() for _ in prompts]
 
         def on_token(result):
-            # By its number: the rows of a batch of more than 16 come in an order of the engine's own, and those with a
-            # longer prompt than others begin later.
+            # By batch_id: the engine reorders batches of more than 16 rows, and rows with longer prompts begin later.
             rows[result.batch_id].append(result.token_id)
             if all(rows):
                 steps.put([row.popleft() for row in rows])
@@ -77,14 +76,14 @@ class CTranslate2(Engine):
     def _next(self, steps, running):
         while True:
             try:
-                return steps.get(timeout=1)  # wakes up at once; the timeout is for an engine that failed
+                return steps.get(timeout=1)  # returns at once; the timeout detects a failed engine
             except Empty:
                 if running[0].done():
-                    running[0].result()  # raises what happened
+                    running[0].result()  # raises the engine's error
                     raise RuntimeError("CTranslate2 ended before the last token") from None
 
     def _warm(self, batch):
-        """Two steps. Returns the OpenMP threads of the engine's worker thread, which only that thread can ask for."""
+        """Run two steps. Returns the OpenMP threads of the worker thread, which only that thread can query."""
         counts = []
         for _ in self._steps([[0, 0]] * batch, 2, lambda: counts.append(omp_threads() if self.on_cpu else None)):
             pass

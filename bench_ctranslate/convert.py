@@ -1,4 +1,4 @@
-"""HF checkpoint → model.bin, with CTranslate2's own converter and quantiser, in the type that is loaded later."""
+"""HF checkpoint → model.bin, with CTranslate2's own converter and quantiser, in the type to be loaded."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from common.engine import Unsupported
 
 
 class Numbers:
-    """Stands in for a tokenizer: every token is its id in decimal.
+    """Replaces the tokenizer: every token is its id in decimal.
 
-    CTranslate2 generates from token strings, the suite feeds ids, and a synthetic model has no tokenizer. A real one's
-    strings cannot always be mapped back: ids without a token shift all later ones, and two ids may share a string.
+    CTranslate2 takes token strings, the suite feeds ids, and a synthetic model has no tokenizer. A real tokenizer's
+    strings do not always map back: ids without a token shift all later ones, and two ids may share a string.
     """
 
     bos_token = eos_token = unk_token = "0"  # any token of the model: none of the three is used
@@ -39,7 +39,7 @@ def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
     kind = type(AutoConfig.from_pretrained(checkpoint)).__name__
     if kind not in _MODEL_LOADERS:
         raise Unsupported(f"CTranslate2's converter does not know the architecture of {kind}")
-    # force: `out` exists already, and is empty.
+    # force: `out` already exists, empty.
     Converter(str(checkpoint)).convert(str(out), quantization=job.scheme, force=True)
 
 

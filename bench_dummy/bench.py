@@ -1,4 +1,4 @@
-"""A contender of known delays and tokens: it tests the suite and measures nothing. Its faults are in faults.py."""
+"""An engine with known delays and tokens, to test the suite. Its faults are in faults.py."""
 
 from bench_dummy.faults import Faults
 from bench_dummy.pace import Pace
@@ -32,7 +32,7 @@ class Dummy(Engine):
         self.faults.in_close()
 
     def _next(self, total):
-        """The token after ids that add up to `total`: any two runs agree."""
+        """The token after ids that add up to `total`; the same in every run."""
         return (31 * total + 7) % self.vocabulary
 
 

@@ -1,4 +1,4 @@
-"""Writes a small file in place of a converted checkpoint; the setting convert_s is how many seconds it takes."""
+"""Writes a small file in place of a converted checkpoint; takes as many seconds as the setting convert_s."""
 
 import json
 import time

@@ -1,7 +1,7 @@
-"""Faults that the dummy commits on command, so that every outcome of the suite can be provoked.
+"""Faults of the dummy, to provoke every outcome of the suite.
 
 settings: fault (one of FAULTS), fault_after (steps), forged (one of FORGED, or link, pipe, huge), look_around (report
-what this process can reach), log_bytes (of noise in the log; with log_line on one line).
+what the process can access), log_bytes (of noise in the log; with log_line on one line).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FOREVER_S = 1e6
 
 
 class Faults:
-    """The fault of one launch's settings; without one every method does nothing."""
+    """The fault in one launch's settings; without one every method is a no-op."""
 
     def __init__(self, settings):
         self._settings = settings
@@ -61,7 +61,7 @@ class Faults:
             IN_STEP[self.name](self._settings)
 
     def handed_over(self, ids):
-        """What is yielded in place of a step's ids [batch]."""
+        """The ids to yield instead of a step's ids [batch]."""
         return ids[1:] if self.name == "wrong_batch" else ids
 
     def in_close(self):
@@ -91,7 +91,7 @@ def leave_process():
 
 
 def leave_session():
-    """Out of reach of whoever kills this process's group."""
+    """Leave a process outside this process's group."""
     subprocess.Popen(["sleep", "8"], start_new_session=True)
 
 
@@ -130,7 +130,7 @@ def eat_memory_in_child(_settings):
 
 
 def forge(settings):
-    """Leave a result.json that the launch did not write, and end as if all were well."""
+    """Write a forged result.json and exit with code 0."""
     kind = settings["forged"]
     opened = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
     path = Path(next(name for name in opened if name.endswith("/samples.jsonl"))).with_name("result.json")
@@ -148,9 +148,9 @@ def forge(settings):
 
 def shout(count, ending):
     """Write `count` bytes of noise to the log, in lines of 1000 or on one."""
-    piece = (bytes(range(128, 256)) * 8)[:999] + (ending or b"x")
-    for _ in range(count // len(piece)):
-        os.write(2, piece)
+    chunk = (bytes(range(128, 256)) * 8)[:999] + (ending or b"x")
+    for _ in range(count // len(chunk)):
+        os.write(2, chunk)
 
 
 IN_LOAD = {

@@ -2,13 +2,13 @@
 
 import time
 
-SPIN_S = 0.0015  # a sleep overshoots by 0.05 to 1 ms; the last stretch before a deadline is spent reading the clock
+SPIN_S = 0.0015  # a sleep overshoots by 0.05 to 1 ms, so the last part before a deadline is a busy wait
 
 
 class Pace:
     """Waits for the delays of `settings`: first_ms before the first token, step_ms before every later one.
 
-    Deadlines are absolute, so that one overshoot does not add to the next.
+    Deadlines are absolute, so that overshoots do not add up.
     """
 
     def __init__(self, settings):

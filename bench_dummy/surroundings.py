@@ -1,4 +1,4 @@
-"""What an engine's code could do where it runs: who it is, where it can write, whom it can reach, what it can see."""
+"""Tests the isolation of an engine's code: its user, writable folders, network access, and visible processes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 import socket
 from pathlib import Path
 
-NOWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # reserved for documentation: nobody has them
-PLACES = ("/", "/opt/bench", "/model", "/job", "/etc", "/usr/bin", "/sys")
+NOWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # reserved for documentation, unused
+FOLDERS = ("/", "/opt/bench", "/model", "/job", "/etc", "/usr/bin", "/sys")
 DOCKER_SOCKETS = (Path("/run/docker.sock"), Path("/var/run/docker.sock"))
 
 
 def look_around():
-    """Facts as JSON; `reached` says of every place, protocol and name service whether it could be used."""
+    """Facts, JSON-serialisable; `reached` says for every folder, protocol and DNS whether it was usable."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
     return {
         "uid": os.getuid(),
-        "reached": {**{place: can_write(place) for place in PLACES}, **networks()},
+        "reached": {**{folder: can_write(folder) for folder in FOLDERS}, **networks()},
         "interfaces": sorted(os.listdir("/sys/class/net")),
         "environment": sorted(os.environ),
         "capabilities": status["CapEff"].strip(),
@@ -27,9 +27,9 @@ def look_around():
     }
 
 
-def can_write(place):
+def can_write(folder):
     try:
-        Path(f"{place}/written").touch()
+        Path(f"{folder}/written").touch()
         return True
     except OSError:
         return False
@@ -66,11 +66,11 @@ def send_datagram():
 
 
 def command_lines():
-    """Of every process that can be seen from here."""
+    """The command lines of all visible processes."""
     lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             lines.append(path.read_text(errors="replace").replace("\0", " ").strip())
-        except OSError:  # the process ended meanwhile
+        except OSError:  # the process has ended
             continue
     return lines

@@ -1,6 +1,6 @@
 """ExLlamaV2: the model's own forward over a cache of the job's size, argmax on the GPU, one yield per step.
 
-Not its generators: they add sampling, text and a queue of jobs to every step, and their page table to the cache.
+Its generators are not used: they add sampling, text and a job queue to every step, and a page table to the cache.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class ExLlama(Engine):
         batch = job.shape.batch_size
         config = ExLlamaV2Config(job.model.artefact)
         config.arch_compat_overrides()
-        config.max_batch_size = batch  # sizes its scratch buffers
+        config.max_batch_size = batch  # determines the size of its scratch buffers
         self.vocabulary = config.vocab_size
         self.model = ExLlamaV2(config)
         self.model.load()
@@ -35,13 +35,13 @@ class ExLlama(Engine):
             yield ids[:, 0].tolist()
 
     def logprobs(self, tokens):
-        """Over a cache of its own: without one, ExLlamaV2 takes no more tokens than fit its scratch buffers."""
+        """With a separate cache: without one, ExLlamaV2 accepts no more tokens than fit its scratch buffers."""
         cache = ExLlamaV2Cache(self.model, 1, len(tokens) - 1)
         logits = self._logits(torch.tensor([tokens[:-1]]), cache, cpu_logits=True)  # [1, tokens, vocab]
         return logits[0].float().log_softmax(-1).numpy()
 
     def _logits(self, ids, cache, **options):
-        """Without the columns that pad the vocabulary to a multiple of 32."""
+        """Logits without the columns that pad the vocabulary to a multiple of 32."""
         return self.model.forward(ids, cache, **options)[..., : self.vocabulary]
 
     def close(self):

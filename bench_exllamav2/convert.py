@@ -20,10 +20,10 @@ LENGTH = 2048  # of a calibration row, the converter's default
 
 def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
     require_text(checkpoint, "EXL2")
-    # The converter's rotary table ends at the model's context, and it does not check whether it reads beyond.
+    # The converter reads beyond its rotary table, without a check, if rows exceed the model's context.
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     length = str(min(LENGTH, config.get("max_position_embeddings", LENGTH)))
-    work = out.with_name("work")  # beside `out`, not in /tmp, which is memory: it grows to the model's size
+    work = out.with_name("work")  # not in /tmp, which is in memory: it grows to the model's size
     shutil.rmtree(work, ignore_errors=True)
     command = [sys.executable, "-m", "exllamav2.conversion.convert_exl2", "-i", str(checkpoint), "-o", str(work)]
     command += ["-cf", str(out), "-b", str(job.settings["bits"]), "-hb", str(job.settings["head_bits"])]
@@ -32,7 +32,7 @@ def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
         subprocess.run(command, check=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    if not any(out.glob("*.safetensors")):  # the converter ends with exit code 0 even where it rejects an argument
+    if not any(out.glob("*.safetensors")):  # the converter exits with 0 even if it rejects an argument
         raise RuntimeError("the converter wrote no weights")
 
 

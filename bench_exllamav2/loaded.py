@@ -1,4 +1,4 @@
-"""What ExLlamaV2's modules and cache hold."""
+"""Reads back the tensors of ExLlamaV2's modules and cache."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_back(model: ExLlamaV2, cache: ExLlamaV2Cache, config: ExLlamaV2Config) 
 
 
 def attention(config: ExLlamaV2Config) -> str:
-    """The library whose attention kernel ExLlamaV2 takes."""
+    """The library whose attention kernel ExLlamaV2 uses."""
     if has_flash_attn and not config.no_flash_attn:
         return "flash-attn"
     return "xformers" if has_xformers and not config.no_xformers else "PyTorch"

@@ -1,6 +1,6 @@
 """llama.cpp through its C API: llama_decode and a greedy llama_sampler, one turn of a Python loop per step.
 
-The bindings' own generator (`Llama.generate`) costs a fifth of the decode speed of a small model; this loop does not.
+The bindings' own generator (`Llama.generate`) is not used: it costs a small model a fifth of its decode speed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class LlamaCpp(Engine):
         llama.llama_backend_init()
         parameters = llama.llama_model_default_params()
         parameters.n_gpu_layers = 0 if job.device.kind == "cpu" else -1  # -1: all
-        # Read, not mapped: all weights are resident before the first step and count as this process's own memory.
+        # Read, not mapped: all weights are resident before the first step and count as this process's memory.
         parameters.load_mode = llama.LLAMA_LOAD_MODE_NONE
         self.model = llama.llama_model_load_from_file(f"{job.model.artefact}/model.gguf".encode(), parameters)
         if not self.model:
@@ -55,7 +55,7 @@ class LlamaCpp(Engine):
             yield ids
 
     def logprobs(self, tokens):
-        """In a context of its own, so that the measured one is no larger than its job."""
+        """In a separate context, so that the measured one is no larger than its job."""
         count = len(tokens) - 1
         context, batch = self._context(count, 1, count, count), llama.llama_batch_init(count, 0, 1)
         fill(batch, [tokens[:-1]], last_only=False)

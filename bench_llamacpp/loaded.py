@@ -1,4 +1,4 @@
-"""What llama.cpp says it loaded: through its C API, and from its log where the API has no call."""
+"""Reads back what llama.cpp loaded: through its C API, and from its log where the API has no call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Log:
 
     def __init__(self):
         self._lines: list[str] = []
-        self._callback = llama.llama_log_callback(self._receive)  # kept alive: C holds a bare pointer to it
+        self._callback = llama.llama_log_callback(self._receive)  # keeps it alive: C has only a pointer to it
         llama.llama_log_set(self._callback, None)
 
     def _receive(self, level, text, _data):
@@ -43,7 +43,7 @@ class Log:
 
 
 def read_back(model, context, log: Log, device: str) -> Loaded:
-    """Loaded of a model and its context on a device kind. Raises RuntimeError where a layer is not on that device."""
+    """Loaded of a model and its context on a device kind. Raises RuntimeError if a layer is not on that device."""
     text, on_cpu = log.text(), device == "cpu"
     types = {name: int(count) for name, count in re.findall(r"- type +(\w+): +(\d+) tensors", text)}
     weight_types = sorted(set(types) - {"f32"}) or ["f32"]  # norms are f32 in every file

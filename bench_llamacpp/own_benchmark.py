@@ -1,4 +1,4 @@
-"""llama-bench on the job's own model, threads and shape."""
+"""Runs llama-bench on the job's model, threads and shape."""
 
 import json
 import statistics
@@ -24,8 +24,8 @@ def measure(job):
 
 def run(command):
     """Median tokens/s of one test."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return statistics.median(json.loads(done.stdout)[0]["samples_ts"])
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return statistics.median(json.loads(process.stdout)[0]["samples_ts"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""ONNX Runtime GenAI: its own decode loop, one generate_next_token() per step, on the graph that its builder wrote."""
+"""ONNX Runtime GenAI: its own decode loop, one generate_next_token() per step, on the graph of its model builder."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from common.tools.logits import log_softmax
 class OnnxRuntime(Engine):
     def load(self, job):
         og.disable_telemetry_events()  # on by default; a measured process sends nothing
-        og.Tensor(np.zeros(1, np.float32))  # creates the runtime's environment, whose threads are not the session's
+        og.Tensor(np.zeros(1, np.float32))  # creates the environment, whose threads must not be counted below
         artefact, device = job.model.artefact, job.device.kind
-        # Some id must end a sequence: one beyond the vocabulary is an error, and without one the padding id is taken.
-        # After that id the library yields padding, so `generate` starts anew there. A number replaces the ids of
-        # genai_config.json; a list would be added to them.
+        # The library needs an end id: one beyond the vocabulary is an error, and the default is the padding id. After
+        # it the library yields padding, so `generate` restarts there. A number replaces the ids of genai_config.json; a
+        # list would be added to them.
         self.ending = job.model.vocab_size - 1
         config = og.Config(artefact)
         options = {"intra_op_num_threads": job.threads}
         config.overlay(json.dumps({"model": {"eos_token_id": self.ending, "decoder": {"session_options": options}}}))
         before = thread_count()
         self.model = og.Model(config)
-        # The session's pool is one thread short of what computes, since the caller is one; GenAI starts one of its own.
-        # Seen with 1 to 4: as many new threads as intra_op_num_threads.
+        # The session's pool lacks one thread, since the caller computes as well, but GenAI starts one: with 1 to 4
+        # threads there were as many new threads as intra_op_num_threads.
         threads = thread_count() - before
         if self.model.device_type.lower() != device:
             raise RuntimeError(f"the model is on {self.model.device_type}, not on {device}")

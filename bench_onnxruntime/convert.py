@@ -15,7 +15,7 @@ from common.convert.tokenizer import with_tokenizer
 
 
 def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
-    device = "cuda" if og.is_cuda_available() else "cpu"  # what the package was built for: converting needs no device
+    device = "cuda" if og.is_cuda_available() else "cpu"  # the package's target; converting needs no device
     with with_tokenizer(checkpoint) as source, tempfile.TemporaryDirectory() as cache:
         command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(source), "-o", str(out)]
         subprocess.run([*command, "-p", job.artefact, "-e", device, "-c", cache], check=True)

@@ -1,4 +1,4 @@
-"""What a loaded ONNX graph holds: its initializers by type, its matrices, its attention operators, its KV cache."""
+"""Reads back a loaded ONNX graph: initializers by type, matrices, attention operators, KV cache."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import onnxruntime_genai as og
 from common.engine import Loaded
 
 FLOATS = {"float": "float32", "float16": "float16", "bfloat16": "bfloat16"}
-ROTARY = ("cos_cache", "sin_cache")  # sized for the model's longest context: half a megabyte beside a small model
-FOLDED = ("Transpose", "Reshape")  # of a stored tied matrix: the session computes them once, and keeps both
+ROTARY = ("cos_cache", "sin_cache")  # not weights: half a megabyte for a small model, by its longest context
+FOLDED = ("Transpose", "Reshape")  # of a stored tied matrix: the session computes the result once and keeps both
 
 
 def read_back(
     model: og.Model, artefact: str, generator: og.Generator, shape: dict[str, int], threads: int | None
 ) -> Loaded:
-    """Loaded of a model; `generator` has read one token per row of the batch, and so shows the KV cache."""
+    """Loaded of a model; `generator` has read one token per row of the batch, so its KV cache exists."""
     decoder = json.loads(Path(artefact, "genai_config.json").read_text(encoding="utf-8"))["model"]["decoder"]
     graph = onnx.load(str(Path(artefact, decoder["filename"])), load_external_data=False).graph
-    held, copied = weight_bytes(graph)
+    nbytes, duplicates = weight_bytes(graph)
     matrices = Counter(describe(node) for node in graph.node if "MatMul" in node.op_type)
     outputs = [decoder["outputs"][f"present_{part}_names"] for part in ("key", "value")]
     layers = range(decoder["num_hidden_layers"])
@@ -33,9 +33,9 @@ def read_back(
     tokens = shape.prompt_tokens + shape.new_tokens  # what `generate` reserves
     return Loaded(
         version=f"{og.__version__} (onnxruntime {onnxruntime.__version__})",
-        dtype=max((size, FLOATS[dtype]) for dtype, size in held.items() if dtype in FLOATS)[1],
+        dtype=max((size, FLOATS[dtype]) for dtype, size in nbytes.items() if dtype in FLOATS)[1],
         quantization="; ".join(sorted(name for name in matrices if "bits" in name)) or None,
-        weight_bytes=held.total(),
+        weight_bytes=nbytes.total(),
         threads=threads,
         kv_dtype=str(caches[0].dtype),
         kv_bytes=sum(cache.nbytes // cache.shape[2] for cache in caches) * tokens,
@@ -43,25 +43,25 @@ def read_back(
             "device": model.device_type,
             "matrices": dict(matrices),
             "attention": dict(Counter(node.op_type for node in graph.node if "Attention" in node.op_type)),
-            "weight_bytes_by_type": dict(held),
-            "held_twice": copied,
+            "weight_bytes_by_type": dict(nbytes),
+            "held_twice": duplicates,
         },
     )
 
 
 def weight_bytes(graph: onnx.GraphProto) -> tuple[Counter[str], list[str]]:
-    """(bytes by type of all weights that the session holds, names of those that it holds twice)."""
+    """(bytes by type of all weights in the session, names of those that it holds twice)."""
     stored = {}
     for tensor in graph.initializer:
         if tensor.name not in ROTARY:
             size = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
             dtype = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
             stored[tensor.name] = dtype, prod(tensor.dims) * size
-    copied = [node.input[0] for node in graph.node if node.op_type in FOLDED and node.input[0] in stored]
-    held = Counter()
-    for dtype, size in [*stored.values(), *(stored[name] for name in copied)]:
-        held[dtype] += size
-    return held, copied
+    duplicates = [node.input[0] for node in graph.node if node.op_type in FOLDED and node.input[0] in stored]
+    nbytes = Counter()
+    for dtype, size in [*stored.values(), *(stored[name] for name in duplicates)]:
+        nbytes[dtype] += size
+    return nbytes, duplicates
 
 
 def describe(node: onnx.NodeProto) -> str:

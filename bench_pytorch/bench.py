@@ -1,8 +1,8 @@
 """PyTorch: a transformers model's own forward in a plain greedy loop, one yield per token.
 
 settings: quantize (llm_int8, nf4, fp4, torchao_int8: see quantization.py), group_size (of the 4-bit ones), compute
-(dtype of all that is not quantised; default: the precision), compile (torch.compile of the decode step over a static KV
-cache), attention (flash: scaled_dot_product_attention may take its flash kernel only, and fails where it cannot).
+(dtype of everything not quantised; default: the precision), compile (torch.compile of the decode step over a static KV
+cache), attention (flash: scaled_dot_product_attention must use its flash kernel, or fails).
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class PyTorch(TransformersEngine):
             trust_remote_code=False,
             output_loading_info=True,
         )
-        if report["missing_keys"] or report["mismatched_keys"]:  # transformers only warns, and fills in noise
+        if report["missing_keys"] or report["mismatched_keys"]:  # transformers only warns, and uses random weights
             raise ValueError(f"the checkpoint does not hold the whole model: {report}")
         if scheme := settings.get("quantize"):
             facts["quantizer"] = quantize(self.model, scheme, settings.get("group_size"))
-        self.model.to(self.device).eval().requires_grad_(False)  # after quantising: new layers start in training mode
+        self.model.to(self.device).eval().requires_grad_(False)  # after quantising: new layers are in training mode
         if settings.get("compile"):
             facts["compile"] = self._compile()
         self.warm(shape.batch_size, shape.prompt_tokens if self.static_cache else 1)
@@ -79,13 +79,13 @@ class PyTorch(TransformersEngine):
 
     def _read_back(self, facts):
         layers = Counter(layer_kind(layer) for layer in self.model.modules() if isinstance(layer, torch.nn.Linear))
-        held = self.held(weight_tensors(self.model), layers)
-        held["extra"] |= {**facts, "float32_matmul_precision": torch.get_float32_matmul_precision()}
+        fields = self.held(weight_tensors(self.model), layers)
+        fields["extra"] |= {**facts, "float32_matmul_precision": torch.get_float32_matmul_precision()}
         return Loaded(
             version=torch.__version__,
             dtype="+".join(sorted({dtype_name(p.dtype) for p in self.model.parameters() if p.is_floating_point()})),
             quantization="; ".join(sorted(set(layers) - {"plain"})) or None,
-            **held,
+            **fields,
         )
 
 

@@ -1,4 +1,4 @@
-"""Quantisation of a loaded model's linear layers by bitsandbytes or torchao, and what the model then really holds."""
+"""Quantises a loaded model's linear layers by bitsandbytes or torchao, and reads back the result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-HEAD = "lm_head"  # the output layer stays as it is, as in transformers' own use of bitsandbytes
+HEAD = "lm_head"  # the output layer is not quantised, as in transformers' use of bitsandbytes
 
 
 def quantize(model: nn.Module, scheme: str, group_size: int) -> str:
@@ -17,7 +17,7 @@ def quantize(model: nn.Module, scheme: str, group_size: int) -> str:
 
 
 def _torchao(model: nn.Module) -> str:
-    from torchao import __version__  # noqa: PLC0415 - the other variants need not wait for it
+    from torchao import __version__  # noqa: PLC0415 - for this variant only
     from torchao.quantization import Int8WeightOnlyConfig, quantize_  # noqa: PLC0415
 
     quantize_(model, Int8WeightOnlyConfig(), filter_fn=lambda layer, name: type(layer) is nn.Linear and name != HEAD)
@@ -25,13 +25,11 @@ def _torchao(model: nn.Module) -> str:
 
 
 def _bitsandbytes(model: nn.Module, scheme: str, group_size: int) -> str:
-    """Replace the layers by bitsandbytes' own, which quantise when they are moved to their device.
-
-    For the CPU they pack their weights in their first forward.
-    """
-    # At WARNING it writes a line per matrix product, and one about a kernel that only the hub could provide.
+    """Replace the layers by bitsandbytes' own, which quantise on the move to a device and, on a CPU, pack their weights
+    in the first forward."""
+    # At WARNING it logs every matrix product, and the lack of a kernel that only the hub has.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    import bitsandbytes  # noqa: PLC0415 - the other variants need not wait for it
+    import bitsandbytes  # noqa: PLC0415 - for this variant only
 
     for name, old in list(model.named_modules()):
         if type(old) is not nn.Linear or name == HEAD:
@@ -53,7 +51,7 @@ def _bitsandbytes(model: nn.Module, scheme: str, group_size: int) -> str:
 
 
 def weight_tensors(model: nn.Module) -> Iterator[torch.Tensor]:
-    """Every tensor that really holds weights - quantised ones as packed, with their scales - tied ones once."""
+    """Every weight tensor: quantised ones as packed, with their scales; tied ones once."""
     for weight in model.parameters():  # yields a tied parameter once
         yield from _inner(weight)
         if state := getattr(weight, "quant_state", None):
@@ -64,7 +62,7 @@ def weight_tensors(model: nn.Module) -> Iterator[torch.Tensor]:
 
 
 def _inner(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The tensors inside a tensor of torchao's, whose own dtype and size are those of what it stands for."""
+    """The tensors inside a torchao tensor, which itself reports the dtype and size of the original."""
     if not hasattr(tensor, "__tensor_flatten__"):
         yield tensor
         return
@@ -73,7 +71,7 @@ def _inner(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
 
 
 def layer_kind(layer: nn.Linear) -> str:
-    """What a linear layer holds and how it is multiplied; "plain" when it is not quantised."""
+    """A linear layer's format and matrix product; "plain" if it is not quantised."""
     device = layer.weight.device.type
     if state := getattr(layer.weight, "quant_state", None):
         fused = device != "cpu" or getattr(state, "packing_format_for_cpu", False)

@@ -1,6 +1,6 @@
-"""TensorRT-LLM: its C++ executor through the bindings, as a streaming request for each prompt; one yield per step.
+"""TensorRT-LLM: its C++ executor through the bindings, with one streaming request per prompt; one yield per step.
 
-Not the LLM API around it, which adds a process, a queue, asyncio and the detokeniser between a token and its reader.
+The LLM API is not used: it adds a process, a queue, asyncio and the detokeniser between a token and its reader.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections import deque
 from pathlib import Path
 
 os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # TF32 is not float32; read once, when the libraries load
-import tensorrt_llm  # noqa: F401 - before its bindings: it loads the libraries that they need
+import tensorrt_llm  # noqa: F401 - before its bindings, whose libraries it loads
 import tensorrt_llm.bindings.executor as trtllm
 
 from bench_tensorrtllm.loaded import check_built_here, read_back, read_json
 from common.engine import Engine
 from common.launch import main
 
-NEVER = -1  # as end_id: what the LLM API sends for ignore_eos
-BLOCK = 64  # tokens; a multiple of every size that a block of the KV cache can have by default
+NEVER = -1  # as end_id, like the LLM API for ignore_eos
+BLOCK = 64  # tokens; a multiple of every default block size of the KV cache
 
 
 class TensorRTLLM(Engine):
@@ -57,7 +57,7 @@ class TensorRTLLM(Engine):
         self.executor = self.opened = None
 
     def _open(self, name, batch, tokens):
-        """Only one engine is in memory at a time: the measured one, or the one that returns logits."""
+        """Load the measured engine or the one that returns logits; only one is in memory at a time."""
         if self.opened == (name, tokens):
             return
         self.close()

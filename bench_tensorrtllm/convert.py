@@ -1,7 +1,7 @@
-"""HF checkpoint → TensorRT-LLM checkpoint → two engines for the GPU that runs this: `engine` and `scoring`.
+"""HF checkpoint → TensorRT-LLM checkpoint → two engines for this GPU: `engine` and `scoring`.
 
 `engine` is measured. `scoring` returns the logits of every prompt token, which would slow down the measured prefill.
-settings: quantize (a QuantAlgo of TensorRT-LLM), compute (dtype of all that is not quantised; default: the precision).
+settings: quantize (a QuantAlgo of TensorRT-LLM), compute (dtype of everything not quantised; default: the precision).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROWS, ROW_CHARACTERS = 512, 2000  # of the calibration text; 512 rows are Tensor
 
 
 def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
-    import tensorrt  # noqa: PLC0415 - half a minute that --smoke need not pay
+    import tensorrt  # noqa: PLC0415 - takes half a minute, which --smoke saves
     import torch  # noqa: PLC0415
     from tensorrt_llm.builder import BuildConfig, build  # noqa: PLC0415
     from tensorrt_llm.mapping import Mapping  # noqa: PLC0415
@@ -40,7 +40,7 @@ def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
     except NotImplementedError as error:
         raise Unsupported(f"TensorRT-LLM has no engine for this architecture: {error}") from error
     shared = {"dtype": dtype, "mapping": Mapping(), "quant_config": quantization, "trust_remote_code": False}
-    if quantization._requires_calibration:  # as TensorRT-LLM's own loader decides
+    if quantization._requires_calibration:  # the condition of TensorRT-LLM's own loader
         require_text(checkpoint, algorithm)
         with tempfile.TemporaryDirectory() as text:
             write_text(Path(text))
@@ -60,9 +60,9 @@ def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
 
 
 def write_text(folder: Path) -> None:
-    """The calibration data set that modelopt reads: a column `text`."""
-    whole = " ".join(text().split())
-    rows = [whole[start : start + ROW_CHARACTERS] for start in range(0, len(whole), ROW_CHARACTERS)][:ROWS]
+    """Write the calibration data set for modelopt: a column `text`."""
+    content = " ".join(text().split())
+    rows = [content[start : start + ROW_CHARACTERS] for start in range(0, len(content), ROW_CHARACTERS)][:ROWS]
     lines = [json.dumps({"text": row}) for row in rows]
     (folder / "train.jsonl").write_text("\n".join(lines), encoding="utf-8")
 

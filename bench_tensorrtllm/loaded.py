@@ -1,4 +1,4 @@
-"""What a built engine holds, from its own files: the executor says nothing about its weights."""
+"""Reads back an engine from its files: the executor does not report its weights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from common.tools.sizes import cached_tokens, kv_token_bytes
 
 
 def check_built_here(artefact: Path) -> None:
-    """Raises RuntimeError where convert.py built the engine on another GPU or with another TensorRT."""
+    """Raises RuntimeError if convert.py built the engine on another GPU or with another TensorRT."""
     built = read_json(artefact, "built_for.json")
-    here = {"gpu": torch.cuda.get_device_name(), "tensorrt": tensorrt.__version__}
-    if built != here:
-        raise RuntimeError(f"this engine was built for {built}, and this is {here}: delete the artefact")
+    current = {"gpu": torch.cuda.get_device_name(), "tensorrt": tensorrt.__version__}
+    if built != current:
+        raise RuntimeError(f"this engine was built for {built}, and this is {current}: delete the artefact")
 
 
 def read_back(artefact: Path, shape: dict[str, int]) -> Loaded:
-    """Loaded of the measured engine. Raises RuntimeError where its plan is too small to hold the weights."""
+    """Loaded of the measured engine. Raises RuntimeError if its plan is too small for the weights."""
     config = read_json(artefact, "engine/config.json")
     model = config["pretrained_config"]
     weight_bytes = tensor_bytes(artefact / "rank0.safetensors")

@@ -1,7 +1,7 @@
 """vLLM: its own LLMEngine inside this process, requests added as token ids, one `step()` per token.
 
-settings: eager_on (device kinds without torch.compile and CUDA graphs), compute (dtype of what is not quantised; the
-precision by default), tensor_parallel.
+settings: eager_on (device kinds without torch.compile and CUDA graphs), compute (dtype of everything not quantised;
+default: the precision), tensor_parallel.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ os.environ |= {
     "VLLM_NO_USAGE_STATS": "1",
     # Otherwise the engine runs in a second process, and every token's time includes a message between the two.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    # Its one-process "cluster" looks up this host's address; a container without network has only this one.
+    # Its one-process "cluster" looks up the host's address; without network there is only this one.
     "VLLM_HOST_IP": "127.0.0.1",
     "GLOO_SOCKET_IFNAME": "lo",
 }
@@ -32,7 +32,7 @@ from common.engine import Engine
 from common.launch import main
 from common.tools.sizes import kv_token_bytes
 
-SPARE_TOKENS = 4096  # more than the blocks that vLLM keeps beside a batch's own, whatever their size
+SPARE_TOKENS = 4096  # more than vLLM's blocks beside those of the batch, whatever their size
 
 
 class VLLM(Engine):
@@ -43,7 +43,7 @@ class VLLM(Engine):
         longest, self.requests = longest_sequence(job), 0
         model_config = json.loads((artefact / "config.json").read_text(encoding="utf-8"))
         if job.device.kind == "cpu":
-            torch.set_num_threads(job.threads)  # before the engine, which then forbids it
+            torch.set_num_threads(job.threads)  # before the engine is created, which forbids it afterwards
         config = EngineArgs(
             model=str(artefact),
             dtype=settings.get("compute", job.precision),  # "auto" loads a float32 checkpoint as bfloat16
@@ -54,11 +54,11 @@ class VLLM(Engine):
             max_model_len=longest,
             max_num_seqs=batch,
             max_num_batched_tokens=max(batch * prompt, longest),  # a whole batch's prompts in one step, unchunked
-            # By default 92 % of the memory. This is an upper bound that vLLM needs to start; the blocks below decide.
+            # Default: 92 % of the memory. An upper bound that vLLM needs to start; the number of blocks is set below.
             kv_cache_memory_bytes=2 * (batch * longest + SPARE_TOKENS) * kv_token_bytes(model_config, "float32"),
             disable_log_stats=True,
         ).create_engine_config()
-        # vLLM keeps one block for itself, and a sliding window may begin within one more for each sequence.
+        # vLLM reserves one block, and a sliding window may begin within one more per sequence.
         blocks_per_sequence = -(-longest // config.cache_config.block_size) + 1
         config.cache_config.num_gpu_blocks_override = batch * blocks_per_sequence + 1
         self.eager = config.model_config.enforce_eager
@@ -75,7 +75,7 @@ class VLLM(Engine):
                 yield [row.popleft() for row in rows]  # [batch]
 
     def logprobs(self, tokens):
-        """From the logits behind prompt_logprobs, which itself would return Python objects for the whole vocabulary."""
+        """From the logits behind prompt_logprobs, which would return Python objects for the whole vocabulary."""
         models = self.engine.collective_rpc(lambda worker: worker.model_runner.model)
         if len(models) > 1:  # the other processes' logits are out of reach
             return NotImplemented
@@ -87,14 +87,14 @@ class VLLM(Engine):
             return logits[-1]
 
         model.compute_logits = recording
-        # vLLM compiles the function that ranks a prompt's tokens, for a minute; an eager engine need not wait for it.
+        # Compiling the function that ranks a prompt's tokens takes a minute, which an eager engine saves.
         torch.compiler.set_stance("force_eager" if self.eager else "default")
         try:
             reported = self._prompt_logprobs(tokens)
         finally:
             del model.compute_logits
             torch.compiler.set_stance("default")
-        # The first call was the sampler's, for the last position; then come the prompt's.
+        # The first call is the sampler's, for the last position; the prompt's follow.
         values = torch.cat(logits[1:]).log_softmax(-1, dtype=torch.float32).cpu().numpy()
         if not np.allclose(values[range(len(reported)), tokens[1:]], reported, atol=1e-3):
             raise RuntimeError("the recorded logits do not give the log-probabilities that vLLM reports")
@@ -102,7 +102,7 @@ class VLLM(Engine):
 
     def _submit(self, prompts, **parameters):
         """Queue one greedy request per prompt. Returns {request name: an empty queue}."""
-        # ignore_eos drops the stop rule; min_tokens would mask the token and so change the output.
+        # ignore_eos disables the stop rule; min_tokens would mask the token and change the output.
         sampling = SamplingParams(temperature=0, ignore_eos=True, detokenize=False, **parameters)
         self.requests += 1
         names = [f"{self.requests}-{row}" for row in range(len(prompts))]
@@ -122,7 +122,7 @@ class VLLM(Engine):
 
 
 def longest_sequence(job):
-    """Tokens of the longest sequence that a launch feeds: its shape's, a question with its answer, or one to score."""
+    """Tokens of the longest sequence of a launch: its shape's, a question with its answer, or one to score."""
     answers = [len(question) + job.ask.new_tokens for question in job.ask.prompts] if job.ask else []
     scored = [len(tokens) + 1 for tokens in job.score]
     return max(job.shape.prompt_tokens + job.shape.new_tokens, *answers, *scored, 0)

@@ -1,6 +1,6 @@
 """HF checkpoint → compressed-tensors checkpoint: W8A8, float8 or W4A16, rounded to nearest, without calibration data.
 
-With the presets of the package by which vLLM itself reads the format.
+Uses the presets of the package with which vLLM reads the format.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PRESETS = {
 
 
 def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
-    import torch  # noqa: PLC0415 - seconds that --smoke need not pay
+    import torch  # noqa: PLC0415 - takes seconds, which --smoke saves
     from compressed_tensors.compressors import ModelCompressor  # noqa: PLC0415
     from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config  # noqa: PLC0415
     from compressed_tensors.quantization.quant_scheme import preset_name_to_scheme  # noqa: PLC0415
@@ -31,7 +31,7 @@ def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
     compute = getattr(torch, job.settings["compute"])
     preset, form = PRESETS[job.scheme]
     scheme = preset_name_to_scheme(preset, ["Linear"])
-    # Without a format's name the checkpoint says "fakequant", which vLLM does not treat as quantised.
+    # Without a format the checkpoint says "fakequant", which vLLM does not treat as quantised.
     config = QuantizationConfig(config_groups={"group_0": scheme}, ignore=["lm_head"], format=form)
     model = AutoModelForCausalLM.from_pretrained(
         checkpoint, dtype=torch.float32, local_files_only=True, use_safetensors=True, trust_remote_code=False
@@ -41,7 +41,7 @@ def convert(checkpoint: Path, out: Path, job: ConversionJob) -> None:
         if hasattr(layer, "quantization_scheme"):
             rows = layer.weight.detach().unflatten(1, (-1, scheme.weights.group_size or layer.weight.shape[1]))
             scale, _ = calculate_qparams(rows.amin(-1), rows.amax(-1), scheme.weights)
-            layer.weight_scale.data.copy_(scale.to(compute))  # rounded as stored, before the weights are divided by it
+            layer.weight_scale.data.copy_(scale.to(compute))  # the weights are divided by the rounded scale
     compressor = ModelCompressor(quantization_config=config)
     compressor.compress_model(model)
     for tensor in (*model.parameters(), *model.buffers()):

@@ -1,4 +1,4 @@
-"""The limits of vLLM's loader for GPTQ checkpoints that others have made."""
+"""The limits of vLLM's loader for third-party GPTQ checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from common.engine import Unsupported
 
 
 def refuse_gptq(checkpoint: Path) -> None:
-    """Raises Unsupported, in words, for what vLLM refuses (layers/quantization/auto_gptq.py)."""
+    """Raises Unsupported for checkpoints that vLLM refuses (layers/quantization/auto_gptq.py)."""
     separate = checkpoint / "quantize_config.json"
     scheme = json.loads((checkpoint / "config.json").read_text(encoding="utf-8")).get("quantization_config")
     if scheme is None and separate.is_file():

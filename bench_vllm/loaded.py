@@ -1,4 +1,4 @@
-"""What vLLM's workers hold: weights as packed, the KV cache's blocks, kernels, compilation."""
+"""Reads back vLLM's workers: packed weights, KV cache blocks, kernels, compilation."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def read_back(engine: LLMEngine, config: VllmConfig, job: dict) -> Loaded:
 
 
 def inspect(worker: WorkerBase) -> dict:
-    """What one worker holds. On a CPU vLLM hands most matrices to oneDNN, packed, and empties the parameter."""
+    """Facts about one worker. On a CPU vLLM passes most matrices, packed, to oneDNN and empties the parameter."""
     runner = worker.model_runner
     layers, schemes, packed, copies = Counter(), set(), 0, 0
     for layer in runner.model.modules():
         method = getattr(layer, "quant_method", None)
-        scheme = getattr(layer, "scheme", None)  # of compressed-tensors; GPTQ's and AWQ's method is the scheme itself
+        scheme = getattr(layer, "scheme", None)  # of compressed-tensors; for GPTQ and AWQ the method is the scheme
         if scheme is None and getattr(method, "quant_config", None):
             scheme = method
         kernel = getattr(scheme, "kernel", None)
@@ -64,7 +64,7 @@ def inspect(worker: WorkerBase) -> dict:
             schemes.add(type(scheme).__name__)
         closure = getattr(getattr(layer, "cpu_linear", None), "__closure__", None) or ()
         size = sum(_bytes(cell.cell_contents, layer.weight.dtype.itemsize) for cell in closure)
-        if size and layer.weight.numel():  # the embedding and the head keep their parameter as well
+        if size and layer.weight.numel():  # embedding and head also keep their parameter
             copies += size
         else:
             packed += size
@@ -86,7 +86,7 @@ def inspect(worker: WorkerBase) -> dict:
 
 
 def _bytes(value: object, itemsize: int) -> int:
-    """Bytes of a tensor or of a matrix that oneDNN holds; 0 of anything else."""
+    """Bytes of a tensor or of a oneDNN matrix; 0 for anything else."""
     if isinstance(value, torch.Tensor):
         return value.nbytes
     return value.n * value.k * itemsize if hasattr(value, "handler_tensor") else 0

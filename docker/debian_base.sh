@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make the image `debian:<suite>-slim` is, from Debian's own packages, for hosts that reach no image registry:
-# debootstrap a minimal tree, drop what the slim image drops, `docker import` it.
+# Build an equivalent of `debian:<suite>-slim` from Debian packages, for hosts without an image registry: debootstrap a
+# minimal tree, remove what the slim image leaves out, `docker import` it.
 #
 #   docker/debian_base.sh SUITE TAG [MIRROR]        needs root (debootstrap does), debootstrap and docker
 set -eu
@@ -17,13 +17,13 @@ fi
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
-# ca-certificates is part of the tree so that an https mirror works from the first apt-get on.
-# shellcheck disable=SC2086  # an empty mirror must vanish, so that debootstrap takes its own default
+# ca-certificates: for an https mirror, from the first apt-get on.
+# shellcheck disable=SC2086  # unquoted, so that without a mirror debootstrap uses its default
 debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" $mirror
 
 rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/* "$root"/usr/share/man/* \
     "$root"/usr/share/locale/* "$root"/var/log/*.log
-# The slim image's own rules: no documentation or translations from later packages, no services started, no cache kept.
+# The slim image's settings: no documentation or translations, no services started, no cache kept.
 printf 'path-exclude /usr/share/doc/*\npath-include /usr/share/doc/*/copyright\npath-exclude /usr/share/man/*\npath-exclude /usr/share/locale/*\n' \
     > "$root/etc/dpkg/dpkg.cfg.d/docker"
 printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"

@@ -1,4 +1,4 @@
-"""What is made once and kept: converted models, references, generated weights, lists of packages."""
+"""A cache on disk: converted models, references, generated weights, lists of packages."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from orchestrator.base.files import only_one
 
 
 class Cache:
-    """Files or folders in `folder`, by keys that say what they were made from. None is ever seen unfinished."""
+    """Files or folders in `folder`, keyed by their inputs. Never exposes an unfinished one."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]):
         self._folder, self._say = folder, say
 
     def get(self, key: str, doing: str, make: Callable[[Path], Path]) -> Path:
-        """The file or folder `key`. Unless it is there, `make` is called once, however many processes ask.
+        """The file or folder `key`; if missing, `make` is called once, even by concurrent processes.
 
-        `make` gets a scratch folder with an empty out/ in it, and returns what in it is to be kept. Whoever waits for
-        another process says what that one is `doing`.
+        `make` gets a scratch folder with an empty out/ and returns the path in it to keep. `doing` describes it to
+        users whose process waits for another.
         """
-        place = self._folder / key
-        if not place.exists():
-            with only_one(place.with_name(f".{key}.lock"), doing, self._say):
-                if not place.exists():
-                    with _scratch(place) as work:
-                        make(work).rename(place)
-        return place
+        path = self._folder / key
+        if not path.exists():
+            with only_one(path.with_name(f".{key}.lock"), doing, self._say):
+                if not path.exists():
+                    with _scratch(path) as work:
+                        make(work).rename(path)
+        return path
 
 
 @contextmanager
-def _scratch(place: Path) -> Iterator[Path]:
-    """A folder beside `place`, gone in the end. Whatever is there already was left by a process that was killed."""
-    for left in place.parent.glob(f".{glob.escape(place.name)}.*"):
-        if left.suffix[1:].isdecimal():
-            shutil.rmtree(left, ignore_errors=True)
-    work = place.with_name(f".{place.name}.{os.getpid()}")
+def _scratch(path: Path) -> Iterator[Path]:
+    """A folder beside `path`, removed afterwards, as are the folders that killed processes left."""
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if stale.suffix[1:].isdecimal():
+            shutil.rmtree(stale, ignore_errors=True)
+    work = path.with_name(f".{path.name}.{os.getpid()}")
     (work / "out").mkdir(parents=True)
     try:
         yield work
@@ -50,5 +50,5 @@ def _scratch(place: Path) -> Iterator[Path]:
 
 
 def json_hash(value: object, digits: int = 64) -> str:
-    """The first hex digits of the SHA-256 of `value`, JSON or records, as JSON, whatever the order of its keys."""
+    """The first hex digits of the SHA-256 of `value`, JSON or records, as JSON with sorted keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=vars).encode()).hexdigest()[:digits]

@@ -1,21 +1,21 @@
-"""What goes wrong, told apart by who has to act on it."""
+"""Errors, by who has to act on them."""
 
 import difflib
 import errno
 from collections.abc import Iterable
 
-NO_SPACE = "no space left on device"  # as every libc says it
+NO_SPACE = "no space left on device"  # the message of every libc
 
 
 class UserError(Exception):
-    """Bad input. The message is one clear line: what, where, what to do. The command ends with exit code 2."""
+    """Bad input. The message is one line: what, where, what to do. The command ends with exit code 2."""
 
     def __init__(self, message: str):
-        super().__init__(" ".join(message.splitlines()))  # what it quotes, a name from a file, may hold several
+        super().__init__(" ".join(message.splitlines()))  # quoted names may contain newlines
 
 
 class CellError(Exception):
-    """One cell cannot be measured; the others go on. `outcome` is a word of `outcomes.OUTCOMES`."""
+    """One cell cannot be measured; the others continue. `outcome` is one of `outcomes.OUTCOMES`."""
 
     def __init__(self, outcome: str, reason: str):
         super().__init__(reason)
@@ -24,17 +24,17 @@ class CellError(Exception):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """True for an OSError that a full disk, or a full quota, causes."""
+    """Whether a full disk or quota caused the error."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def disk_full_or(outcome: str, text: str) -> str:
-    """`disk_full` where `text`, what a failed process said last, gives that as the cause; else `outcome`."""
+    """`disk_full` if `text`, the last output of a failed process, names that cause; else `outcome`."""
     return "disk_full" if NO_SPACE in text.lower() else outcome
 
 
 def unknown(what: str, given: str, valid: Iterable[str]) -> UserError:
-    """The error to raise for `given`: closest match first, then all valid choices."""
+    """The error for an unknown `given`: closest match first, then all valid choices."""
     names = list(valid)
     folded = {name.lower(): name for name in names}
     closest = [folded[name] for name in difflib.get_close_matches(given.lower(), folded, n=1, cutoff=0.5)]

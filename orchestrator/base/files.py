@@ -1,4 +1,4 @@
-"""Files and folders that other processes see whole or not at all: locks, atomic writes."""
+"""File locks, atomic writes, permissions and free disk space."""
 
 import json
 import os
@@ -16,31 +16,31 @@ GIB = 2**30
 
 @contextmanager
 def only_one(lock: Path, doing: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock file `lock` for the body; a second process waits, and says for what (`doing`).
+    """Hold the lock file `lock` for the body; a second process waits and prints what the first is `doing`.
 
-    The lock dies with the process that holds it.
+    The kernel frees the lock when its process ends.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    held = FileLock(lock)
+    file_lock = FileLock(lock)
     try:
-        held.acquire(blocking=False)
+        file_lock.acquire(blocking=False)
     except Timeout:
         say(f"another process is {doing}: waiting for it")
-        held.acquire()
+        file_lock.acquire()
     try:
         yield
     finally:
-        held.release()
+        file_lock.release()
 
 
 def open_to_all(folder: Path) -> None:
-    """Let every user read `folder`: containers run as another one, and a strict umask may have made it private."""
+    """Let every user read `folder`: containers run as another user, and a strict umask makes files private."""
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def need_disk(folder: Path, needed: int, what: str) -> None:
-    """Raise UserError unless the file system of `folder` (which exists) has `needed` bytes free, and 1 GiB to spare."""
+    """Raise UserError unless the file system of the existing `folder` has `needed` bytes and 1 GiB to spare."""
     free = shutil.disk_usage(folder).free
     if free < needed + GIB:
         raise UserError(
@@ -50,12 +50,12 @@ def need_disk(folder: Path, needed: int, what: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` to `path` atomically, indented for a person."""
+    """Write `value` to `path` atomically, indented for people."""
     write_atomically(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path`: a reader sees the old file or the new one, never a half."""
+    """Write `text` to `path`: readers see the old file or the new one, never a partial one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("w", encoding="utf-8") as handle:
         handle.write(text)

@@ -1,7 +1,6 @@
-"""What the user sees while the suite works: lines that stay, and below them one changing line for each thing under way.
+"""Progress on stderr: permanent lines, and below them one changing line per running task.
 
-All on stderr. Nothing is drawn between two calls, since the host sleeps while a launch is measured: a thread that turns
-a spinner would cost what is measured.
+Nothing is drawn between two calls: a thread that animates a spinner would disturb the measurement.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from orchestrator.base import terminal
 from orchestrator.base.escape import plain
 from orchestrator.base.files import GIB
 
-SAY_EVERY_S = 10.0  # progress lines are for a person who waits, not for a log
+SAY_EVERY_S = 10.0  # often enough for people, rarely enough for a log
 
 
 class ByteProgress:
-    """Says percentage and time left now and then; silent for work that is over sooner. Safe to share by threads."""
+    """Prints percentage and time left every `every_s` seconds. Thread-safe."""
 
     def __init__(self, what: str, total: int, say: Callable[[str], None], every_s: float | None = None):
-        """`what` in words; `total` in bytes."""
+        """`what`: description of the work; `total`: in bytes."""
         self.what, self.total, self.say = what, total, say
         self.every_s = SAY_EVERY_S if every_s is None else every_s
         self.done = 0
@@ -37,7 +36,7 @@ class ByteProgress:
         self._lock = threading.Lock()
 
     def advance(self, count: int) -> None:
-        """Note that `count` further bytes are done."""
+        """Count `count` more bytes as done."""
         with self._lock:
             self.done += count
             now = time.monotonic()
@@ -45,8 +44,8 @@ class ByteProgress:
                 return
             self.last = now
             share = self.done / self.total
-            left = (now - self.start) * (1 - share) / share
-        self.say(f"{self.what}: {share:4.0%} of {self.total / GIB:.1f} GiB, about {left:.0f} s left")
+            remaining = (now - self.start) * (1 - share) / share
+        self.say(f"{self.what}: {share:4.0%} of {self.total / GIB:.1f} GiB, about {remaining:.0f} s left")
 
 
 UNNAMED = ""
@@ -57,7 +56,7 @@ PLAIN_COLUMNS = 160
 class Progress:
     """On a terminal status lines are rewritten in place; elsewhere each is printed at most every `every_s` seconds.
 
-    Several threads may call it. What is said may come from an engine or a log: it is shown as plain text.
+    Thread-safe. Text may come from an engine or a log, so control sequences are removed.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Progress:
     ):
         self._stream = stream or sys.stderr
         self._every_s, self._clock = every_s, clock
-        self._printed: dict[str, float] = {}  # when a task's line was printed last, where there is no terminal
+        self._printed: dict[str, float] = {}  # without a terminal: task → time of its last line
         self._last = clock()
         self._lines: dict[str, Text | Table] = {}
         self._lock = threading.RLock()
@@ -76,7 +75,7 @@ class Progress:
             self._console = terminal.console(self._stream, width=None)
 
     def say(self, text: str) -> None:
-        """Print one line that stays. It ends the unnamed status."""
+        """Print a permanent line. It replaces the unnamed status."""
         with self._lock:
             self._last = self._clock()
             if self._console is None:
@@ -87,9 +86,9 @@ class Progress:
             self._console.print(Text(plain(text)), soft_wrap=True)
 
     def status(self, text: str, task: str = UNNAMED, keep: bool = False) -> None:
-        """Show what is going on right now; each `task` of several that run at once has a line of its own.
+        """Show the current activity; concurrent tasks have a line each.
 
-        With `keep` it is a step that a log should hold: without a terminal it is printed in any case.
+        With `keep` it is printed without a terminal in any case, as a step that belongs into a log.
         """
         with self._lock:
             if self._console is not None:
@@ -99,7 +98,7 @@ class Progress:
                 self._print_now_and_then(_one_line(text)[:PLAIN_COLUMNS], task, keep)
 
     def bar(self, done: int, total: int, text: str, task: str) -> None:
-        """Show how much of a known amount is done. Only on a terminal: elsewhere `say` tells the same."""
+        """Show a progress bar. Only on a terminal: elsewhere `say` reports the same."""
         with self._lock:
             if self._console is None:
                 return
@@ -112,14 +111,14 @@ class Progress:
             self._draw()
 
     def done(self, task: str) -> None:
-        """Take the line of `task` away."""
+        """Remove the line of `task`."""
         with self._lock:
             self._printed.pop(task, None)
             if self._lines.pop(task, None) is not None:
                 self._draw()
 
     def end(self) -> None:
-        """Take all lines away, for good: what a thread still builds after Ctrl-C is nobody's concern."""
+        """Remove all lines for good: threads that still build after Ctrl-C show nothing."""
         with self._lock:
             self._lines.clear()
             self._draw()
@@ -133,7 +132,7 @@ class Progress:
             self._last = self._printed[task] = now
 
     def _draw(self) -> None:
-        """Show the lines as they are now. Without any the terminal is given back, so that a table may follow."""
+        """Redraw the lines. Without any, release the terminal, so that a table can follow."""
         if self._ended or self._console is None:
             return
         if not self._lines:
@@ -146,12 +145,12 @@ class Progress:
                 console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
             )
             self._live.start()
-            self._console.show_cursor(True)  # so that a kill leaves no terminal without one
+            self._console.show_cursor(True)  # a killed process would leave it hidden
         self._live.update(Group(*self._lines.values()), refresh=True)
 
 
 def _one_line(text: str) -> str:
-    """One line: a status has no room for more."""
+    """`text` on one line, for a status."""
     return " ".join(plain(text).split("\n")).expandtabs(1)
 
 

@@ -1,4 +1,4 @@
-"""Reading files that somebody else wrote: size limits, strict JSON and YAML, declared types, errors of one line."""
+"""Reads untrusted files: size limits, strict JSON and YAML, declared types, errors of one line."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ import yaml
 from orchestrator.base.errors import UserError
 
 T = TypeVar("T")
-SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON escapes one
-LARGEST = 2**63  # no time, count or size of ours comes near
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as escaped in JSON
+LARGEST = 2**63  # far above any time, count or size here
 
 
 class Unreadable(ValueError):
-    """The file is not what it should be; the message, one line, begins with its name."""
+    """The file is invalid; the message, one line, begins with its name."""
 
 
 def read_text(path: Path, limit: int) -> str:
     """The text of a plain file of at most `limit` bytes. Raises Unreadable, FileNotFoundError.
 
-    A link could lead to a file of the host's, and reading a pipe would wait forever.
+    A link could point to a file of the host, and reading a pipe would block forever.
     """
     facts = path.lstat()
     if not stat.S_ISREG(facts.st_mode):
@@ -44,10 +44,7 @@ def read_text(path: Path, limit: int) -> str:
 
 
 def parse(text: str) -> Any:
-    """JSON without NaN and infinity, and without halves of characters, which no file and no terminal takes.
-
-    Raises ValueError.
-    """
+    """JSON without NaN, infinity and lone surrogates, which files and terminals cannot encode. Raises ValueError."""
     try:
         value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
         return without_halves(value) if SURROGATE.search(text) else value
@@ -56,13 +53,13 @@ def parse(text: str) -> Any:
 
 
 def without_halves(value: Any) -> Any:
-    """`value` with a replacement character for every lone surrogate."""
+    """`value` with U+FFFD for every lone surrogate."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [without_halves(each) for each in value]
+        return [without_halves(item) for item in value]
     if isinstance(value, dict):
-        return {without_halves(key): without_halves(each) for key, each in value.items()}
+        return {without_halves(key): without_halves(item) for key, item in value.items()}
     return value
 
 
@@ -76,12 +73,12 @@ def _finite(digits: str) -> float:
 
 
 def is_count(value: Any) -> bool:
-    """A whole number from 0 on that fits 64 bits; true and false are none."""
+    """Whether `value` is an integer from 0 to LARGEST; a bool is not."""
     return type(value) is int and 0 <= value < LARGEST
 
 
 def is_number(value: Any) -> bool:
-    """A finite number; true and false are none."""
+    """Whether `value` is a finite number; a bool is not."""
     return type(value) in (int, float) and abs(value) < LARGEST
 
 
@@ -277,7 +274,7 @@ class YamlFile:
             else:
                 try:
                     self._values[id(node)] = self._loader.construct_object(node)
-                except (yaml.YAMLError, ValueError):  # ValueError: a date that is none
+                except (yaml.YAMLError, ValueError):  # ValueError: an invalid date
                     raise self.error(keys, f"a plain value, not one tagged {node.tag}") from None
         return self._values[id(node)]
 

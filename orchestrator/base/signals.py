@@ -1,4 +1,4 @@
-"""What a signal may end, and what it may not."""
+"""Signal handling: when SIGINT and SIGTERM interrupt, and when they do not."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from types import FrameType
 
 @contextmanager
 def terminated_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: what runs is stopped, the journal is closed."""
+    """SIGTERM ends a run like Ctrl-C: the task is stopped, the journal is closed."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    previous = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C must not tear a journal line or leave a container behind."""
-    before = [(each, signal.signal(each, signal.SIG_IGN)) for each in (signal.SIGINT, signal.SIGTERM)]
+    """Ignore signals: a second Ctrl-C must not cut a journal line or leave a container behind."""
+    handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         yield
     finally:
-        for each, handler in before:
-            signal.signal(each, handler)
+        for number, handler in handlers:
+            signal.signal(number, handler)
 
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """For a step that must not be cut in two: an interrupt that comes meanwhile is raised at its end."""
-    came: list[int] = []
-    before = [
-        (each, signal.signal(each, lambda number, _frame: came.append(number)))
-        for each in (signal.SIGINT, signal.SIGTERM)
+    """Raise an interrupt that arrives during the body at its end, for a step that must not be split."""
+    received: list[int] = []
+    handlers = [
+        (signal_number, signal.signal(signal_number, lambda number, _frame: received.append(number)))
+        for signal_number in (signal.SIGINT, signal.SIGTERM)
     ]
     try:
         yield
     finally:
-        for each, handler in before:
-            signal.signal(each, handler)
-    if came:
+        for signal_number, handler in handlers:
+            signal.signal(signal_number, handler)
+    if received:
         raise KeyboardInterrupt

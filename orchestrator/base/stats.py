@@ -16,8 +16,8 @@ def order_statistic_interval(values: list[float]) -> tuple[float, float, float] 
     """Distribution-free interval of the median: (low, high, exact level), None for fewer than five values.
 
     [x_(k), x_(n+1-k)] covers the median with probability 1 - 2 * sum_{i<k} C(n, i) / 2^n (David & Nagaraja, Order
-    Statistics, 3rd ed., 7.1). The largest k is taken whose level is at least LEVEL; for five values that is the range,
-    at 0.9375.
+    Statistics, 3rd ed., 7.1). k is the largest with a level of at least LEVEL; for five values the interval is the
+    range, at 0.9375.
     """
     n = len(values)
     if n < MIN_LAUNCHES:
@@ -38,7 +38,7 @@ class Summary:
 
     median, low, high:  over the launches' medians; `low` and `high` bound the true median with probability `level`,
                         and all three are None for fewer than five launches
-    mean, std:          over all iterations, as older tables print them; `std` is None for a single one
+    mean, std:          over all iterations, for older tables; `std` is None for a single one
     values:             the launches' medians, in the order of their blocks
     """
 
@@ -64,8 +64,8 @@ def summary(launches: list[float], iterations: list[float]) -> Summary | None:
     return Summary(median(launches), low, high, level, fmean(iterations), std, launches)
 
 
-EFFECT = 0.02  # a smaller ratio is not worth a verdict, however sure it is
-WIDE = 0.05  # an interval that leaves more open says that nothing can be told
+EFFECT = 0.02  # a smaller difference gets no verdict, however certain
+WIDE = 0.05  # a wider interval is inconclusive
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,9 @@ class Interval:
 
 
 def paired(ours: list[float], theirs: list[float]) -> Interval:
-    """Are we faster than they? Speeds of two contenders, block by block, of one run.
+    """Whether `ours` is faster than `theirs`: speeds of two contenders in one run, block by block.
 
-    Each block gives one ratio, so that whatever drifts between blocks cancels; the interval is that of their median.
+    Every block gives one ratio, so that drift between blocks cancels; the interval is that of their median.
     Raises ValueError for lists of different lengths.
     """
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
@@ -128,14 +128,14 @@ def paired(ours: list[float], theirs: list[float]) -> Interval:
 
 
 def unpaired(ours: list[float], theirs: list[float]) -> Interval:
-    """Are we faster than they? Speeds of two contenders that were not measured side by side: the launches of two runs.
+    """Whether `ours` is faster than `theirs`: speeds of the launches of two separate runs.
 
     The ratio is exp of the Hodges-Lehmann estimate, the median of all m * n differences of
     log speeds; the interval is [D_(k), D_(mn+1-k)] of the ordered differences, which covers the true shift with
     probability 1 - 2 * P(U < k), U being Mann and Whitney's statistic under the null hypothesis (Hollander, Wolfe &
-    Chicken, Nonparametric Statistical Methods, 3rd ed., 4.2 and 4.3). The largest k of at least LEVEL is taken; five
-    against five give 0.9048. Assumed: independent launches, and one distribution of log speeds, shifted; nothing about
-    its form. No interval with fewer than five launches on either side.
+    Chicken, Nonparametric Statistical Methods, 3rd ed., 4.2 and 4.3). k is the largest with a level of at least
+    LEVEL; five against five give 0.9048. Assumes independent launches whose log speeds differ by a shift of one
+    distribution of any form. No interval with fewer than five launches on either side.
     """
     differences = sorted(log(a) - log(b) for a in ours for b in theirs)
     if not differences:
@@ -149,7 +149,7 @@ def unpaired(ours: list[float], theirs: list[float]) -> Interval:
 
 @cache
 def _mann_whitney_rank(m: int, n: int) -> tuple[int, float]:
-    """(k, exact level) of the narrowest interval [D_(k), D_(mn+1-k)] of at least LEVEL, else of the widest."""
+    """(k, exact level) of the narrowest interval [D_(k), D_(mn+1-k)] with at least LEVEL, else of the widest."""
     ways, total = _mann_whitney_ways(m, n), comb(m + n, m)
     below = ways[0]  # arrangements with U < k
     rank = 1, 1 - 2 * below / total
@@ -163,7 +163,7 @@ def _mann_whitney_rank(m: int, n: int) -> tuple[int, float]:
 
 
 def _mann_whitney_ways(m: int, n: int) -> list[int]:
-    """How many of the C(m + n, m) arrangements give U = 0, 1 ... m * n: the coefficients of Gauss's binomial.
+    """Numbers of the C(m + n, m) arrangements with U = 0, 1 ... m * n: coefficients of the Gaussian binomial.
 
     Product over i = 1 ... m of (1 - q^(n + i)) / (1 - q^i) (Mann & Whitney 1947, Ann. Math. Statist. 18, 50-60).
     """
@@ -181,7 +181,7 @@ def within_fences(values: list[float]) -> list[float]:
     """The values inside Tukey's fences, [Q1 - 1.5 IQR, Q3 + 1.5 IQR]; fewer than five values are all inside.
 
     J. W. Tukey, Exploratory Data Analysis (1977), ch. 2; quartiles by linear interpolation (type 7 of Hyndman and Fan,
-    The American Statistician 50 (1996) 361-365). Only for tables that others print in this way: no verdict uses it.
+    The American Statistician 50 (1996) 361-365). Only for tables in the format of others; no verdict uses it.
     """
     if len(values) < MIN_LAUNCHES:
         return values

@@ -16,35 +16,42 @@ from rich.text import Text
 
 from orchestrator.base.escape import plain
 
-WIDTH = 100  # columns of what is printed as data, also where the terminal is wider or there is none
+WIDTH = 100  # columns of printed data, whatever the terminal's width
 _INTERVAL = re.compile(r"\[[^\[\]]*\]")
-_GLUE = "\ue000"  # stands for a space at which a cell is not wrapped; Rich wraps at no-break spaces, too
+_GLUE = "\ue000"  # replaces a space where a cell must not wrap; Rich wraps even at no-break spaces
 GAP = 2  # columns between two columns of a table
 
 
 def is_terminal(stream: TextIO, env: Mapping[str, str] | None = None) -> bool:
-    """Whether `stream` is a terminal on which lines can be rewritten and coloured."""
+    """Whether `stream` is a terminal that can rewrite and colour lines."""
     env = os.environ if env is None else env
     return stream.isatty() and env.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 def console(stream: TextIO | None = None, env: Mapping[str, str] | None = None, width: int | None = WIDTH) -> Console:
-    """A console that takes text literally. `width` None is the terminal's; otherwise `width` even where it is wider.
+    """A console that interprets no markup. `width` None: the terminal's width.
 
-    Colours only on a terminal that takes them; NO_COLOR is honoured (https://no-color.org).
+    Colours only on a terminal that supports them; NO_COLOR is honoured (https://no-color.org).
     """
     stream, env = stream or sys.stdout, os.environ if env is None else env
-    able = is_terminal(stream, env)
+    is_capable = is_terminal(stream, env)
     return Console(
-        file=stream, force_terminal=able, no_color=bool(env.get("NO_COLOR")), width=width, markup=False, emoji=False,
-        highlight=False, color_system="standard" if able else None, legacy_windows=False,
+        file=stream,
+        force_terminal=is_capable,
+        no_color=bool(env.get("NO_COLOR")),
+        width=width,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        color_system="standard" if is_capable else None,
+        legacy_windows=False,
         _environ=env,
-    )  # fmt: skip
+    )
 
 
 def grid(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table of at most WIDTH columns, the widest wrapped, as far as the longest words and intervals allow."""
-    glued = [[_INTERVAL.sub(_without_spaces, str(cell)) for cell in line] for line in lines]
+    """A table of at most WIDTH columns where the longest words and intervals allow it; wide columns are wrapped."""
+    glued = [[_INTERVAL.sub(_unwrapped, str(cell)) for cell in line] for line in lines]
     widths = _widths(heads, glued)
     table = Table.grid(padding=(0, GAP, 0, 0))
     for width in widths:
@@ -57,26 +64,23 @@ def grid(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in printed.get().replace(_GLUE, " ").rstrip().split("\n"))
 
 
-def _without_spaces(interval: re.Match[str]) -> str:
+def _unwrapped(interval: re.Match[str]) -> str:
     return interval[0].replace(" ", _GLUE)
 
 
 def _widths(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[int]:
-    """The columns' widths. A head that is wider than all below it is wrapped first: that costs one line.
-
-    What is wrapped already is narrowed by some more before another column is wrapped, too.
-    """
-    widths, bodies, least = [], [], []
+    """The columns' widths. Shrinks first the columns whose head is the widest cell, then those already wrapped."""
+    widths, bodies, minimums = [], [], []
     for head, *cells in zip(heads, *lines, strict=True):
         bodies.append(max((cell_len(part) for cell in cells for part in cell.split("\n")), default=0))
         widths.append(max(cell_len(head), bodies[-1]))
-        least.append(max(cell_len(word) for cell in [head, *cells] for word in re.split("[ \n]", cell)))
+        minimums.append(max(cell_len(word) for cell in [head, *cells] for word in re.split("[ \n]", cell)))
 
     def cheapness(number: int) -> tuple[bool, int]:
         return widths[number] > bodies[number], widths[number] + 4 * (widths[number] < bodies[number])
 
     while sum(widths) + GAP * (len(widths) - 1) > WIDTH:
-        wider = [number for number, width in enumerate(widths) if width > least[number]]
+        wider = [number for number, width in enumerate(widths) if width > minimums[number]]
         if not wider:
             break
         widths[max(wider, key=cheapness)] -= 1

@@ -1,6 +1,6 @@
-"""Finding the devices of this machine: NVIDIA through NVML, AMD through the kernel's own files, Apple by its name.
+"""Detects the devices of this machine: NVIDIA through NVML, AMD through the kernel's files, Apple by its name.
 
-Importing this module imports no GPU library; a machine without a device says why nothing was found.
+Importing this module imports no GPU library. A kind without a device comes with the reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ KINDS = ("cpu", "cuda", "rocm", "metal")
 
 @dataclass(frozen=True)
 class Device:
-    """One device, or several GPUs used together. `memory_mib` is their sum; each one's own is in `detail["gpus"]`."""
+    """One device, or several GPUs used together. `memory_mib` is their sum; `detail["gpus"]` has each GPU's."""
 
     kind: str  # one of KINDS
     name: str  # "NVIDIA H100 80GB HBM3", "2 x AMD Instinct MI300X", "Intel Xeon … (2 cores)"
@@ -27,7 +27,7 @@ class Device:
 
     @property
     def key(self) -> str:
-        """A name for files and result keys, of [a-z0-9_-] only; several GPUs give one short key."""
+        """A name for files and result keys, of [a-z0-9_-] only; short even for several GPUs."""
         if len(self.ids) == 1:
             return self.lock_keys[0]
         digest = hashlib.sha256(",".join(self.ids).encode()).hexdigest()[:12]
@@ -35,7 +35,7 @@ class Device:
 
     @property
     def lock_keys(self) -> tuple[str, ...]:
-        """One key per physical device, sorted. To have the device alone, lock them all, in this order (no deadlock)."""
+        """One key per physical device. They are sorted: locking in this order avoids deadlocks."""
         if self.ids == (self.kind,):
             return (self.kind,)
         return tuple(sorted(f"{self.kind}-{re.sub(r'[^a-z0-9_-]', '_', i.lower())}" for i in self.ids))
@@ -43,20 +43,20 @@ class Device:
 
 @dataclass(frozen=True)
 class Detection:
-    """What detection found of one kind. `reason` says why there is nothing, or what is there but cannot be used."""
+    """The devices of one kind. `reason`: why there is none, or what is present but unusable."""
 
     devices: tuple[Device, ...] = ()
     reason: str | None = None
-    broken: bool = False  # hardware or a driver is there, but does not work: worth repairing, unlike "absent"
+    broken: bool = False  # hardware or driver is present but does not work
 
     @property
     def why(self) -> str:
-        """The reason as text, empty where there is none."""
+        """The reason as text, empty without one."""
         return self.reason or ""
 
 
 def detect(nvml=None, host: Host | None = None) -> dict[str, Detection]:
-    """Look for devices of every kind. `nvml` stands in for the module pynvml. Never raises."""
+    """Detect the devices of every kind. `nvml` replaces the module pynvml. Never raises."""
     host = host or Host()
     return {"cpu": _find_cpu(host), "cuda": _find_cuda(nvml), "rocm": _find_rocm(host), "metal": _find_metal(host)}
 
@@ -112,7 +112,7 @@ def _explain_nvml(nvml, error) -> Detection:
 
 def _list_cuda(nvml) -> Detection:
     def ask(function: str, *arguments):
-        """One NVML reading; None where this GPU or driver cannot tell. Old releases of pynvml return bytes."""
+        """One NVML reading; None if this GPU or driver lacks it. Old releases of pynvml return bytes."""
         try:
             value = getattr(nvml, function)(*arguments)
         except nvml.NVMLError:
@@ -139,7 +139,7 @@ def _list_cuda(nvml) -> Detection:
             "name": name,
             "memory_mib": mib,
             "compute_capability": ".".join(map(str, capability)) if capability else None,
-            "mig": mig,  # None, "parent" (split up: its instances are what can be used) or "instance"
+            "mig": mig,  # None, "parent" (only its instances are usable) or "instance"
         }
         return Device("cuda", name, (uuid,), mib, {**shared, "gpus": [gpu]})
 
@@ -164,23 +164,23 @@ def _list_cuda(nvml) -> Detection:
 
 
 def _find_rocm(host: Host) -> Detection:
-    """GPUs among the nodes of the kernel's compute topology; ROCr numbers them in the same order."""
+    """The GPUs in the kernel's compute topology, in ROCr's order."""
     if not host.path("/dev/kfd").exists():
         return Detection(reason="no AMD GPU driver: /dev/kfd not found")
-    driver = host.read("/sys/module/amdgpu/version")  # only the out-of-tree driver has one
+    driver = host.read("/sys/module/amdgpu/version")  # only the out-of-tree driver has a version
     devices: list[Device] = []
     for node in host.glob("/sys/class/kfd/kfd/topology/nodes/*"):
         values = dict(line.split(" ", 1) for line in (host.read(node / "properties") or "").splitlines() if " " in line)
         minor, version = values.get("drm_render_minor", "0"), int(values.get("gfx_target_version", "0"))
         if minor in ("0", "-1") or values.get("simd_count", "0") == "0":
-            continue  # a CPU is a node too; a GPU without a render node cannot be used
+            continue  # a CPU, or a GPU without a render node, which is unusable
         render = f"renderD{minor}"
         # 90402 → gfx942, 90010 → gfx90a: major in decimal, minor and stepping as one hexadecimal digit each
         arch = f"gfx{version // 10000}{version // 100 % 100:x}{version % 100:x}" if version else None
         # Heap types 1 and 2 are the GPU's own memory (HSA_MEM_HEAP_TYPE_FB_PUBLIC and _PRIVATE).
         banks = [host.read(bank) or "" for bank in sorted(node.glob("mem_banks/*/properties"))]
-        own = [re.search(r"size_in_bytes (\d+)", bank) for bank in banks if re.search(r"heap_type [12]\b", bank)]
-        size: float | None = sum(int(match[1]) for match in own if match)
+        sizes = [re.search(r"size_in_bytes (\d+)", bank) for bank in banks if re.search(r"heap_type [12]\b", bank)]
+        size: float | None = sum(int(match[1]) for match in sizes if match)
         size = size or host.number(f"/sys/class/drm/{render}/device/mem_info_vram_total")
         gpu: dict[str, Any] = {
             "index": str(len(devices)),

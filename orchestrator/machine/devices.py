@@ -1,4 +1,4 @@
-"""Choosing the device of a run."""
+"""Chooses the device of a run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from orchestrator.base.errors import UserError
 from orchestrator.machine.detect import KINDS, Detection, Device, detect
 
-PREFERENCE = ("cuda", "rocm", "metal", "cpu")  # what `auto` takes first
+PREFERENCE = ("cuda", "rocm", "metal", "cpu")  # the order in which `auto` tries them
 TITLES = {"cuda": "NVIDIA GPU", "rocm": "AMD GPU", "metal": "Apple GPU", "cpu": "CPU"}
 
-# Words that people type for a kind; difflib alone would take "gpu" for "cpu".
+# Other names of a kind; difflib alone would correct "gpu" to "cpu".
 _ALIASES = {
     "cuda": ("gpu", "nvidia", "nv"),
     "rocm": ("amd", "hip", "radeon", "instinct"),
@@ -26,7 +26,7 @@ REMEDY = {
     "rocm": "Install or repair the amdgpu driver (check with: ls -l /dev/kfd)",
     "metal": "Metal needs a Mac with Apple silicon and a native (arm64) Python",
 }
-# What the variables say when they are set: CUDA and ROCm stop at -1, and an empty value hides everything.
+# A value that is empty or begins with -1 hides every GPU.
 VISIBLE_DEVICES = {"cuda": ("CUDA_VISIBLE_DEVICES",), "rocm": ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")}
 
 
@@ -35,58 +35,57 @@ def choose_device(
     gpus: str | None,
     say: Callable[[str], None],
     *,
-    found: dict[str, Detection] | None = None,
+    detections: dict[str, Detection] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Device:
     """The device to measure on.
 
     `requested` is "auto" or one of KINDS; `gpus` is a comma list of indices, UUIDs or beginnings of UUIDs (render
-    node names on AMD). Without `gpus`, CUDA_VISIBLE_DEVICES (or its ROCm counterparts) counts as if it had been given;
-    without either, the first GPU is taken. `say` gets one line that tells what was taken and why.
-    Raises UserError where nothing suits.
+    node names on AMD). Its default is CUDA_VISIBLE_DEVICES (or the ROCm counterparts), else the first GPU. `say` gets
+    one line: the choice and the reason. Raises UserError if no device fits.
     """
     if requested != "auto" and requested not in KINDS:
         raise UserError(f"unknown device {requested!r}: {_suggest(requested)}")
     if gpus is not None and requested in ("cpu", "metal"):
         raise UserError(f"--gpus {gpus} has no meaning with --device {requested}: leave it out, or use --device cuda")
-    found = detect() if found is None else found
+    detections = detect() if detections is None else detections
     env = os.environ if env is None else env
 
     if requested != "auto":
-        device, why = _take(requested, gpus, found[requested], env)
+        device, remark = _choose(requested, gpus, detections[requested], env)
         if device is None:
-            remedy = "" if found[requested].devices else f"{REMEDY[requested]}, or use --device auto"
-            raise UserError(f"--device {requested}: {why}. {remedy}".rstrip(" ."))
-        say(f"Device: {requested} - {device.name}{why}")
+            remedy = "" if detections[requested].devices else f"{REMEDY[requested]}, or use --device auto"
+            raise UserError(f"--device {requested}: {remark}. {remedy}".rstrip(" ."))
+        say(f"Device: {requested} - {device.name}{remark}")
         return device
 
     missing: list[str] = []
     for kind in PREFERENCE if gpus is None else PREFERENCE[:2]:
-        device, why = _take(kind, gpus, found[kind], env)
+        device, remark = _choose(kind, gpus, detections[kind], env)
         if device is not None:
-            say(f"Device: {kind} - {device.name}{why}" + (f"; {', '.join(missing)}" if missing else ""))
+            say(f"Device: {kind} - {device.name}{remark}" + (f"; {', '.join(missing)}" if missing else ""))
             return device
-        missing.append(f"no {kind} ({why})")
+        missing.append(f"no {kind} ({remark})")
     raise UserError(f"--gpus {gpus}, but {', '.join(missing)}. Leave --gpus out to measure on the CPU")
 
 
 def _suggest(word: str) -> str:
-    """Every valid device word, the likeliest first. Understands what people call a kind ("gpu", "amd", "mps")."""
+    """Every valid device name, the likeliest first. Knows other names of a kind ("gpu", "amd", "mps")."""
     names = {name: kind for kind, aliases in _ALIASES.items() for name in (kind, *aliases)} | {"auto": "auto"}
     likely = [names[match] for match in difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.5)]
     hint = f"did you mean {likely[0]!r}? " if likely else ""
     return f"{hint}valid: {', '.join(dict.fromkeys([*likely, *PREFERENCE, 'auto']))}"
 
 
-def _take(kind: str, gpus: str | None, found: Detection, env: Mapping[str, str]) -> tuple[Device | None, str]:
-    """The device of this kind and a remark on how it was picked, or None and why there is none."""
-    if not found.devices:
-        return None, found.reason or f"no {TITLES[kind]} found"
+def _choose(kind: str, gpus: str | None, detection: Detection, env: Mapping[str, str]) -> tuple[Device | None, str]:
+    """The device of this kind and a remark on the choice, or None and the reason."""
+    if not detection.devices:
+        return None, detection.reason or f"no {TITLES[kind]} found"
     if kind not in VISIBLE_DEVICES:
-        return found.devices[0], ""
-    visible = {_gpu(device)["index"]: device for device in found.devices}
+        return detection.devices[0], ""
+    visible = {_gpu(device)["index"]: device for device in detection.devices}
     if gpus is not None:
-        return _together(_select(gpus, visible, "--gpus")), f" (--gpus {gpus})"
+        return _combine(_select(gpus, visible, "--gpus")), f" (--gpus {gpus})"
     remark = ""
     for name in VISIBLE_DEVICES[kind]:
         if (value := env.get(name)) is None:
@@ -94,10 +93,10 @@ def _take(kind: str, gpus: str | None, found: Detection, env: Mapping[str, str])
         if value.split(",")[0].strip() in ("", "-1"):
             return None, f"{name}={value!r} hides every GPU (unset it, or name the GPUs with --gpus)"
         chosen = _select(value, visible, name)
-        visible = {str(i): device for i, device in enumerate(chosen)}  # HIP counts within what ROCR left visible
+        visible = {str(i): device for i, device in enumerate(chosen)}  # HIP's indices are relative to ROCR's choice
         remark += f" ({name}={value})"
     if remark:
-        return _together(list(visible.values())), remark
+        return _combine(list(visible.values())), remark
     usable = [device for device in visible.values() if _gpu(device).get("mig") != "parent"]
     if not usable:
         return None, "every NVIDIA GPU is in MIG mode and has no instance (make one: nvidia-smi mig -cgi …)"
@@ -141,7 +140,7 @@ def _select(text: str, visible: dict[str, Device], source: str) -> list[Device]:
     return chosen
 
 
-def _together(devices: list[Device]) -> Device:
+def _combine(devices: list[Device]) -> Device:
     """Several GPUs as one device."""
     if len(devices) == 1:
         return devices[0]

@@ -1,7 +1,7 @@
-"""Facts about the host: processor, memory, kernel, and whatever else can move a measured number.
+"""Facts about the host: processor, memory, kernel, and whatever else affects a measurement.
 
-A fact that cannot be read is `None`; nothing here guesses. Every reading goes through one `Host` object whose
-root folder, operating system and command runner can be replaced, so that tests describe a machine they do not have.
+A fact that cannot be read is `None`, never a guess. Everything is read through a `Host`, whose root folder, operating
+system and command runner tests replace.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from orchestrator.base.version import VERSION
 
 SUITE = Path(__file__).resolve().parents[2]
 MIB = 1024 * 1024
-# cgroup v1 says "no memory limit" with the largest page-aligned 64-bit number instead of a word.
+# cgroup v1 writes the largest page-aligned 64-bit number for "no memory limit".
 _UNLIMITED = 1 << 60
 
 
 def run_quiet(command: list[str]) -> str | None:
     """Standard output of `command`, stripped; None if it is missing, fails, or takes longer than 10 s."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
 class Host:
-    """One machine, as seen from `root` (normally `/`, in tests a made-up tree)."""
+    """One machine, as seen from `root` (normally `/`; a fake tree in tests)."""
 
     def __init__(
         self,
@@ -70,9 +70,9 @@ class Host:
         return int(text) if text and re.fullmatch(r"-?\d+", text) else None
 
     def glob(self, pattern: str) -> list[Path]:
-        """Paths that match, numbers in the natural order (node2 before node10)."""
-        found = self.root.glob(pattern.lstrip("/"))
-        return sorted(found, key=lambda p: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", str(p))])
+        """Matching paths in natural order (node2 before node10)."""
+        paths = self.root.glob(pattern.lstrip("/"))
+        return sorted(paths, key=lambda p: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", str(p))])
 
     def sysctl(self, name: str) -> str | None:
         """A macOS sysctl value as text."""
@@ -90,7 +90,7 @@ class Host:
         return []
 
     def cpu_model(self) -> str | None:
-        """The processor's name as it reports it; on Arm Linux, which has no name, the implementer and part numbers."""
+        """The processor's name; on Arm Linux, which reports none, the implementer and part numbers."""
         if self.system == "Darwin":
             return self.sysctl("machdep.cpu.brand_string")
         if names := self._cpuinfo("model name", "Model Name"):
@@ -99,9 +99,9 @@ class Host:
         return f"Arm processor (implementer {implementer[0]}, part {part[0]})" if implementer and part else None
 
     def cpu_flags(self) -> list[str] | None:
-        """Instruction-set flags that all processors have, sorted; where cores differ, only what is common."""
+        """Instruction-set flags that all cores have in common, sorted."""
         if self.system == "Darwin":
-            # Apple silicon lists its features one sysctl each: "hw.optional.arm.FEAT_BF16: 1"
+            # Apple silicon has one sysctl per feature: "hw.optional.arm.FEAT_BF16: 1"
             listed = self.command(["sysctl", "hw.optional"]) or ""
             flags = set(re.findall(r"^hw\.optional\.([\w.]+): 1$", listed, re.MULTILINE))
         else:
@@ -110,12 +110,12 @@ class Host:
         return sorted(flags) or None
 
     def cpu_features_digest(self) -> str:
-        """12 hex digits; they change when code compiled for this processor might not run on, or not suit, another."""
+        """12 hex digits: code compiled for a processor of another digest may not run here, or not as fast."""
         text = "\n".join([self.machine, self.cpu_model() or "", *(self.cpu_flags() or [])])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def affinity(self) -> set[int] | None:
-        """Logical processors that this process may run on; None where the system has no such notion (macOS)."""
+        """Logical processors that this process may run on; None if the system has no CPU affinity (macOS)."""
         if self._affinity is not None:
             return self._affinity
         return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
@@ -132,7 +132,7 @@ class Host:
         return max(1, len(cores))
 
     def cpu_quota(self) -> float | None:
-        """Processors' worth of time that the control group allows (cgroup v1 or v2); None if it sets no limit."""
+        """The control group's CPU quota (cgroup v1 or v2), in processors; None if it sets no limit."""
         quotas = []
         for folder in self._cgroup_folders("cpu"):
             if limit := re.fullmatch(r"(\d+) (\d+)", self.read(folder / "cpu.max") or ""):
@@ -143,12 +143,12 @@ class Host:
         return min(quotas, default=None)
 
     def default_threads(self) -> int:
-        """Threads for an engine that computes on the CPU: one per physical core, never more than the quota pays for."""
+        """Threads for an engine that computes on the CPU: one per physical core, at most the CPU quota."""
         cores, quota = self.physical_cores(), self.cpu_quota()
         return cores if quota is None else max(1, min(cores, int(quota)))
 
     def cache_kib(self) -> dict[str, int] | None:
-        """Cache sizes as the first processor sees them: {"L1d": 48, "L1i": 32, "L2": 2048, "L3": 36864} KiB."""
+        """Cache sizes of the first processor: {"L1d": 48, "L1i": 32, "L2": 2048, "L3": 36864} KiB."""
         sizes: dict[str, int] = {}
         if self.system == "Darwin":
             for name, key in {"L1d": "hw.l1dcachesize", "L1i": "hw.l1icachesize", "L2": "hw.l2cachesize"}.items():
@@ -164,11 +164,11 @@ class Host:
 
     def governor(self) -> str | None:
         """The frequency governor; several joined by a comma when cores differ."""
-        found = {self.read(p) for p in self.glob("/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")}
-        return ",".join(sorted(name for name in found if name)) or None
+        files = self.glob("/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")
+        return ",".join(sorted({name for file in files if (name := self.read(file))})) or None
 
     def turbo(self) -> bool | None:
-        """Whether the processor may exceed its base clock."""
+        """Whether the processor may exceed its base clock frequency."""
         no_turbo = self.number("/sys/devices/system/cpu/intel_pstate/no_turbo")
         if no_turbo is not None:
             return no_turbo == 0
@@ -176,11 +176,11 @@ class Host:
         return None if boost is None else boost == 1
 
     def clock_source(self) -> str | None:
-        """What the kernel reads the time from: tsc, hpet, kvm-clock, arch_sys_counter…"""
+        """The kernel's clock source: tsc, hpet, kvm-clock, arch_sys_counter…"""
         return self.read("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 
     def virtualised(self) -> bool | None:
-        """Whether this is a virtual machine. x86 says so by a processor flag that every hypervisor sets."""
+        """Whether this is a virtual machine. On x86 every hypervisor sets a CPU flag."""
         if self.system == "Darwin":
             return {"0": False, "1": True}.get(self.sysctl("kern.hv_vmm_present") or "")
         flags = self.cpu_flags()
@@ -209,14 +209,14 @@ class Host:
         return {**values, "limit": min(limits, default=None)}
 
     def cgroup_version(self) -> int | None:
-        """2, 1 (also where both are mounted: the controllers are then v1's), or None without control groups."""
+        """2, 1 (also if both are mounted: v1 has the controllers then), or None without control groups."""
         base = self.path("/sys/fs/cgroup")
         if (base / "cgroup.controllers").exists():
             return 2
         return 1 if (base / "memory").is_dir() or (base / "cpu").is_dir() else None
 
     def _cgroup_folders(self, controller: str) -> list[Path]:
-        """This process's control group and its parents, innermost first: each of them may set the tightest limit."""
+        """This process's control group and its parents, innermost first: any of them may set the lowest limit."""
         version, own = self.cgroup_version(), self.read("/proc/self/cgroup") or ""
         if version is None:
             return []
@@ -230,12 +230,12 @@ class Host:
         if version == 1 and base == self.path("/sys/fs/cgroup"):
             base = base / controller
         folders = [base]
-        # Inside a container the path may be the host's and not exist here: only what exists is read.
+        # Inside a container this may be the host's path, which does not exist here.
         for part in [p for p in inner.split("/") if p not in ("", "..")]:
             folders.append(folders[-1] / part)
         return [folder for folder in reversed(folders) if folder.is_dir()]
 
-    # -- the rest --------------------------------------------------------------------------------------------------
+    # -- system and suite ------------------------------------------------------------------------------------------
 
     def os_name(self) -> str | None:
         """ "Debian GNU/Linux 12 (bookworm)", "macOS 15.1"…"""
@@ -249,7 +249,7 @@ class Host:
     def git_state(self, folder: Path = SUITE) -> dict[str, str | bool | None]:
         """The suite's commit, and whether files differ from it. Both None outside a git checkout of its own."""
         top = self.command(["git", "-C", str(folder), "rev-parse", "--show-toplevel"])
-        # Unpacked inside somebody else's repository, git would answer with that one's commit.
+        # Inside another repository, git would report that one's commit.
         if not top or Path(top).resolve() != Path(folder).resolve():
             return {"commit": None, "dirty": None}
         commit = self.command(["git", "-C", str(folder), "rev-parse", "HEAD"])

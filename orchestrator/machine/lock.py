@@ -21,41 +21,41 @@ POLL_S = 0.5
 @contextmanager
 def device_lock(
     device: Device, directory: Path, wait_s: float = 0, say: Callable[[str], None] = print
-) -> Iterator[None]:  # fmt: skip
-    """Hold one lock per physical device; raises BlockingIOError naming the holder when another run keeps it `wait_s`.
+) -> Iterator[None]:
+    """Lock every physical device of `device`. Raises BlockingIOError naming the owner if that takes over `wait_s`.
 
-    A lock dies with its holder. What is held is given up before each pause, so that two that wait for two GPUs do not
-    wait for each other.
+    The kernel frees a dead owner's lock. A partial set of locks is released before each pause: two runs that wait for
+    the same two GPUs would deadlock otherwise.
     """
-    until, is_announced = time.monotonic() + wait_s, False
+    deadline, is_announced = time.monotonic() + wait_s, False
     while True:
         try:
-            held = _lock_all(device, directory)
+            locks = _lock_all(device, directory)
             break
         except BlockingIOError as error:
-            if time.monotonic() >= until:
+            if time.monotonic() >= deadline:
                 raise
             if not is_announced:
                 say(f"{error}; waiting for it up to {wait_s:.0f} s")
                 is_announced = True
             time.sleep(POLL_S)
-    with held:
+    with locks:
         yield
 
 
 def _lock_all(device: Device, directory: Path) -> ExitStack:
-    """All locks of the device, or none. Beside each lies a file that names its holder."""
+    """All locks of the device, or none. A file beside each lock names its owner."""
     directory.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held:
+    with ExitStack() as locks:
         for key in device.lock_keys:
             holder = directory / f"{key}.json"
             try:
-                held.enter_context(FileLock(directory / f"{key}.lock").acquire(blocking=False))
+                locks.enter_context(FileLock(directory / f"{key}.lock").acquire(blocking=False))
             except Timeout:
-                name = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
-                raise BlockingIOError(f"{device.name} is in use by another run: {name}") from None
+                owner = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
+                raise BlockingIOError(f"{device.name} is in use by another run: {owner}") from None
             write_atomically(
                 holder,
                 json.dumps({"pid": os.getpid(), "since": datetime.now(timezone.utc).isoformat(timespec="seconds")}),
             )
-        return held.pop_all()
+        return locks.pop_all()

@@ -1,6 +1,6 @@
 """What is particular to a site: extra CA bundle, pip indexes, wheelhouse, apt mirror.
 
-Read from `site.yaml` in the checkout (not under version control); an environment variable BENCH_<KEY> comes first.
+Read from `site.yaml` in the checkout (not under version control); an environment variable BENCH_<KEY> overrides it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def read(cls, path: Path = ROOT / "site.yaml", environment: dict[str, str] | None = None) -> Site:
-        """Raises UserError for an unknown key, or a file or directory that is not there."""
+        """Raises UserError for an unknown key, or a missing file or directory."""
         environment = dict(os.environ) if environment is None else environment
         site = cls()
         if path.is_file():
@@ -49,11 +49,11 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise UserError(f"wheelhouse: no such directory: {self.wheelhouse} (set BENCH_WHEELHOUSE)")
 
     def ca_file(self) -> Path | None:
-        """The PEM file to add, None for none."""
+        """The PEM file to add to the trust store; None if there is none."""
         if self.ca_bundle == "none":
             return None
         candidates = [self.ca_bundle] if self.ca_bundle else HOST_CA_BUNDLES
-        return next((Path(each) for each in candidates if Path(each).is_file()), None)
+        return next((Path(name) for name in candidates if Path(name).is_file()), None)
 
     def wheels(self) -> list[Path]:
         """The wheelhouse's wheels, sorted by name."""
@@ -68,12 +68,12 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         }
         return {key: value for key, value in pairs.items() if value}
 
-    def pip_conf(self, wheelhouse_at: str) -> str:
-        """The images' pip.conf; the wheelhouse lies at `wheelhouse_at` there."""
+    def pip_conf(self, wheelhouse: str) -> str:
+        """The images' pip.conf; `wheelhouse` is the wheelhouse's path in the image."""
         pairs = {
             "index-url": self.pip_index_url,
             "extra-index-url": self.pip_extra_index_url,
-            "find-links": wheelhouse_at if self.wheelhouse else None,
+            "find-links": wheelhouse if self.wheelhouse else None,
         }
         lines = [f"{key} = {value}" for key, value in pairs.items() if value]
         return "\n".join(["[global]", *lines, ""]) if lines else ""

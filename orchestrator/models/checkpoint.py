@@ -1,4 +1,4 @@
-"""Is this folder a checkpoint that the suite may load: whole, safetensors only, no code of its own."""
+"""Validates a checkpoint folder: complete, safetensors only, no code of its own."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from orchestrator.base.reading import is_count, parse
 
 INDEX = "model.safetensors.index.json"
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
-FURTHER_SIZES = ("intermediate_size", "num_key_value_heads", "head_dim", "max_position_embeddings")  # where they are
+FURTHER_SIZES = ("intermediate_size", "num_key_value_heads", "head_dim", "max_position_embeddings")  # optional
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 IDENTITY = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")  # weights, configuration, tokenizer
 HEADER_LIMIT = 100_000_000  # bytes; the limit of the safetensors library itself
@@ -18,9 +18,9 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # https://github.com/
 def validate(folder: Path) -> dict:
     """Check the checkpoint directory `folder` and return its parsed config.json.
 
-    Raises UserError naming the file at fault: a Git LFS pointer, a missing or unusable config.json, code to be run
-    (`auto_map`), a pickle, no weights, a missing, truncated or unreadable shard, a link that leads out of the folder.
-    Only the folder's own level is looked at: nothing below it is loaded by any engine.
+    Raises UserError naming the file at fault: a Git LFS pointer, a missing or unusable config.json, remote code
+    (`auto_map`), a pickle, no weights, a missing, truncated or unreadable shard, a link out of the folder.
+    Subfolders are not checked: no engine loads anything from them.
     """
     for name in identity_files(folder):
         refuse_pointer(folder / name)
@@ -43,7 +43,7 @@ def validate(folder: Path) -> dict:
 def read_config(folder: Path, shown: str | None = None) -> dict:
     """The parsed config.json of `folder` (called `shown` in messages).
 
-    Raises UserError if it is missing, is not a transformers configuration, or wants code of the model's own to be run.
+    Raises UserError if it is missing, is not a transformers configuration, or needs the model's own code.
     """
     path = f"{shown or folder}/config.json"
     try:
@@ -76,18 +76,18 @@ def _shown(value: object) -> str:
 
 
 def identity_files(folder: Path) -> list[str]:
-    """Names of the files that make the model what it is (not its README or licence), sorted."""
+    """Names of the files that define the model (not its README or licence), sorted."""
     names = {path.name for pattern in IDENTITY for path in folder.glob(pattern) if path.is_file()}
     return sorted(name for name in names if name != "manifest.json" and not name.startswith("."))
 
 
 def weight_files(folder: Path) -> list[str]:
-    """Names of the files that no manifest may leave out: the weights, their index, and config.json."""
+    """Names of the files that every manifest must list: the weights, their index, and config.json."""
     return [name for name in identity_files(folder) if name.endswith(".safetensors") or name in ("config.json", INDEX)]
 
 
 def refuse_pointer(path: Path) -> None:
-    """Raise UserError if Git LFS has left a pointer in the place of the file `path`: a clone made without git-lfs."""
+    """Raise UserError if `path` is a Git LFS pointer, as a clone made without git-lfs contains."""
     with path.open("rb") as file:
         if file.read(len(LFS_POINTER)) == LFS_POINTER:
             raise UserError(f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder")
@@ -124,8 +124,7 @@ def _no_foreign_files(folder: Path) -> None:
                 f"{path} is a pickle file, which can run any code when loaded: convert the weights to safetensors and "
                 "remove it"
             )
-        # A hub cache's snapshot folder is made of such links. In a container, where only this folder is mounted,
-        # they lead nowhere.
+        # Snapshots in a hub cache consist of such links. A container mounts only this folder, so they are broken there.
         if path.is_symlink() and folder.resolve() not in path.resolve().parents:
             raise UserError(
                 f"{path} is a link that leads out of its folder, where a container cannot follow: "
@@ -134,16 +133,16 @@ def _no_foreign_files(folder: Path) -> None:
 
 
 def _index(folder: Path) -> dict[str, str]:
-    """`{tensor: shard}` of the index, or {} where the checkpoint is one file."""
+    """`{tensor: shard}` of the index, or {} if the checkpoint is one file."""
     path = folder / INDEX
     if not path.exists():
         return {}
     try:
         index = json.loads(path.read_text())["weight_map"]
-        # A shard is a file of this folder: a name with a slash would reach outside.
-        good = all("/" not in name and name.endswith(".safetensors") for name in index.values())
+        # No slashes: a shard lies in this folder.
+        is_valid = all("/" not in name and name.endswith(".safetensors") for name in index.values())
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        good = False
-    if not good:
+        is_valid = False
+    if not is_valid:
         raise UserError(f"{path} is not a shard index: expected {{'weight_map': {{tensor: file name}}}}")
     return index

@@ -1,4 +1,4 @@
-"""What follows from a config: parameter counts, head sizes, bytes of the KV cache."""
+"""Sizes of a model: parameter counts, head sizes, bytes of the KV cache."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from orchestrator.models.checkpoint import read_header, weight_files
 
-FLOAT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of one number
-# Of one number in a cache of keys and values, with the scales that blocks of quantised numbers share.
+FLOAT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # per number
+# Per number in a KV cache, including the shared scales of quantised blocks.
 CACHE_BYTES = FLOAT_BYTES | {"fp8": 1, "int8": 1, "q8_0": 34 / 32, "q4_0": 18 / 32}
 
 
@@ -20,7 +20,7 @@ class ParameterCounts:
 
     parameters: int
     embedding: int
-    head: int  # 0 where the head is tied to the embedding
+    head: int  # 0 if tied to the embedding
     linear: int
     vectors: int
 
@@ -46,7 +46,7 @@ class ParameterCounts:
 
 
 def head_size(config: dict[str, Any]) -> int | None:
-    """Width of one attention head; None where the config lacks a size."""
+    """Width of one attention head; None if the config lacks a size."""
     heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
     return config.get("head_dim") or (hidden // heads if heads and hidden else None)
 
@@ -54,7 +54,7 @@ def head_size(config: dict[str, Any]) -> int | None:
 def indivisible(config: dict, multiple: int, outputs: bool = False) -> str | None:
     """The first weight row length that `multiple` does not divide, as text ("hidden_size 896"), None if all fit.
 
-    `outputs`: the numbers of rows instead. Those of keys and values are fewer where heads share them.
+    `outputs`: the numbers of rows instead, which include the width of keys and values.
     """
     heads, hidden, head = config.get("num_attention_heads"), config.get("hidden_size"), head_size(config)
     sizes = {
@@ -70,8 +70,8 @@ def indivisible(config: dict, multiple: int, outputs: bool = False) -> str | Non
 def bytes_per_token(config: dict[str, Any], dtype: str | None) -> float | None:
     """Bytes of keys and values of one token in all layers: 2 x layers x KV heads x head size x bytes of `dtype`.
 
-    None where the config lacks a size or the engine does not say its cache's dtype ("float16", or "float16, float32"
-    for keys and values that differ, which counts the smaller).
+    `dtype` as the engine reports it: "float16", or "float16, float32" for keys and values that differ; the smaller one
+    counts. None if it is unknown or the config lacks a size.
     """
     layers, heads = config.get("num_hidden_layers"), config.get("num_attention_heads")
     kv_heads = config.get("num_key_value_heads") or heads
@@ -83,14 +83,14 @@ def bytes_per_token(config: dict[str, Any], dtype: str | None) -> float | None:
 
 
 def needed(config: dict[str, Any], dtype: str | None, batch: int, prompt_tokens: int, new_tokens: int) -> float | None:
-    """Bytes that hold the keys and values of every token but the last, which is never fed back."""
-    each = bytes_per_token(config, dtype)
-    return None if each is None else each * batch * (prompt_tokens + new_tokens - 1)
+    """Bytes for the keys and values of every token but the last, which is never fed back."""
+    token_bytes = bytes_per_token(config, dtype)
+    return None if token_bytes is None else token_bytes * batch * (prompt_tokens + new_tokens - 1)
 
 
 def read_per_step(
     config: dict[str, Any], dtype: str | None, batch: int, prompt_tokens: int, new_tokens: int
 ) -> float | None:
-    """Bytes of cache that a decode step reads, at the mean depth of steps 2 to n: prompt + n / 2 tokens a row."""
-    each = bytes_per_token(config, dtype)
-    return None if each is None else each * batch * (prompt_tokens + new_tokens / 2)
+    """Bytes of KV cache read per decode step, at the mean depth of steps 2 to n: prompt + n / 2 tokens a row."""
+    token_bytes = bytes_per_token(config, dtype)
+    return None if token_bytes is None else token_bytes * batch * (prompt_tokens + new_tokens / 2)

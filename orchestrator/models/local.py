@@ -1,4 +1,4 @@
-"""A directory of the user's: verified against its own manifest, or remembered so that a later change is noticed."""
+"""A user's model folder: verified against its manifest, or its hashes are recorded so that a change is noticed."""
 
 import hashlib
 import json
@@ -9,25 +9,25 @@ from pathlib import Path
 from orchestrator.base.files import write_json
 from orchestrator.models import checkpoint, manifest
 
-# A file changed twice within one tick of the file system's clock has the same mtime both times, so a hash taken
-# that soon after a change says nothing about the file's later content.
+# A file that changes twice within one tick of the file system's clock keeps its mtime: a hash taken this soon after a
+# change may be of older content.
 RACY_NS = 2_000_000_000
 
 
 def manifest_of(folder: Path, cache: Path, say: Callable[[str], None]) -> dict[str, str]:
     """`{name: sha256}` of the checkpoint in `folder` (a resolved path).
 
-    Verified against `folder/manifest.json` where there is one: raises UserError naming the file that differs.
-    Otherwise computed, and compared with what the last run saw: a change is told through `say`, and is no error.
-    A big file is not read again while its size, mtime and inode are those recorded together with its hash.
+    Verified against `folder/manifest.json` if it exists: raises UserError naming the file that differs.
+    Otherwise computed and compared with the last run: a change is reported through `say` and is no error.
+    A file is not read again while its size, mtime and inode match those recorded with its hash.
     """
     if (folder / manifest.NAME).exists():
         remedy = f"restore the original file, or delete {folder / manifest.NAME} if the change is meant"
         return verified(folder, remedy, cache, say)
-    before = _recall(_memory(folder, cache))
+    entries = _recall(_memory(folder, cache))
     files = hashes(folder, checkpoint.identity_files(folder), cache, say)
-    if before:
-        old = {name: entry["sha256"] for name, entry in before.items()}
+    if entries:
+        old = {name: entry["sha256"] for name, entry in entries.items()}
         changed = sorted(name for name in files.keys() | old.keys() if files.get(name) != old.get(name))
         if changed:
             say(
@@ -38,35 +38,35 @@ def manifest_of(folder: Path, cache: Path, say: Callable[[str], None]) -> dict[s
 
 
 def verified(folder: Path, remedy: str, cache: Path, say: Callable[[str], None]) -> dict[str, str]:
-    """The manifest of `folder`, every file of it checked; hashes are remembered as by `hashes`. Raises UserError."""
+    """The manifest of `folder`, with every file checked; hashes are cached as in `hashes`. Raises UserError."""
     return manifest.verify(
         folder, checkpoint.weight_files(folder), remedy, say, lambda names: hashes(folder, names, cache, say)
     )
 
 
 def hashes(folder: Path, names: Iterable[str], cache: Path, say: Callable[[str], None]) -> dict[str, str]:
-    """`{name: sha256}` of the named files, and remembered: an unchanged file is not read again."""
+    """`{name: sha256}` of the named files, cached: an unchanged file is not read again."""
     names = list(names)
-    place = folder / names[0] if len(names) == 1 else folder  # a folder of GGUF files holds a model in each
-    memory, started = _memory(place, cache), time.time_ns()
-    found = _hashes(folder, names, _recall(memory), say)
-    _remember(memory, folder, found, started)
-    return found
+    source = folder / names[0] if len(names) == 1 else folder  # every file of a GGUF folder is a model
+    memory, started = _memory(source, cache), time.time_ns()
+    files = _hashes(folder, names, _recall(memory), say)
+    _remember(memory, folder, files, started)
+    return files
 
 
-def _memory(place: Path, cache: Path) -> Path:
-    return cache / "models" / "local" / f"{hashlib.sha256(str(place).encode()).hexdigest()[:16]}.json"
+def _memory(source: Path, cache: Path) -> Path:
+    return cache / "models" / "local" / f"{hashlib.sha256(str(source).encode()).hexdigest()[:16]}.json"
 
 
-def _hashes(folder: Path, names: Iterable[str], before: dict, say: Callable[[str], None]) -> dict[str, str]:
+def _hashes(folder: Path, names: Iterable[str], entries: dict, say: Callable[[str], None]) -> dict[str, str]:
     names = list(names)
-    known = {}
+    unchanged = {}
     for name in names:
-        entry = before.get(name)
+        entry = entries.get(name)
         stamp = _stamp(folder / name)
         if entry and [entry["size"], entry["mtime_ns"], entry["inode"]] == stamp and entry["trusted"]:
-            known[name] = entry["sha256"]
-    return known | manifest.compute(folder, [name for name in names if name not in known], say)
+            unchanged[name] = entry["sha256"]
+    return unchanged | manifest.compute(folder, [name for name in names if name not in unchanged], say)
 
 
 def _stamp(path: Path) -> list[int]:
@@ -88,4 +88,4 @@ def _recall(memory: Path) -> dict[str, dict]:
     try:
         return json.loads(memory.read_text())["files"]
     except (OSError, ValueError, KeyError):
-        return {}  # never seen, or unreadable: it only saves time and gives the notice
+        return {}  # missing or unreadable: it only saves time and serves the notice

@@ -1,4 +1,4 @@
-"""The sha256 of every file of a model: what it is, and whether it still is that.
+"""The sha256 of every file of a model: its identity, and the check that it is unchanged.
 
 `manifest.json` in a model's folder is `{"files": {"config.json": "<sha256>", ...}}`.
 """
@@ -19,7 +19,7 @@ from orchestrator.base.reading import convert, parse
 NAME = "manifest.json"
 READ_BYTES = 8 * 2**20
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}(?!\n)$", description="64 hex digits")]
-HASHING_THREADS = 2  # hashlib lets go of the interpreter lock; more would only compete for the disk
+HASHING_THREADS = 2  # hashlib releases the GIL; more threads would only compete for the disk
 
 
 class Manifest(msgspec.Struct):
@@ -35,7 +35,7 @@ def digest(files: dict[str, str]) -> str:
 
 
 def compute(folder: Path, names: Iterable[str], say: Callable[[str], None]) -> dict[str, str]:
-    """`{name: sha256}` of the named files of `folder`, read in pieces of 8 MiB, with progress through `say`."""
+    """`{name: sha256}` of the named files of `folder`, with progress through `say`."""
     names = sorted(names)
     progress = ByteProgress(f"checking {folder.name}", sum((folder / name).stat().st_size for name in names), say)
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
@@ -70,9 +70,8 @@ def verify(
 ) -> dict[str, str]:
     """Check every file that `folder/manifest.json` lists, and return that manifest.
 
-    `must_list` names files that must not be missing from it: weights that nobody vouches for are not verified weights.
-    `hashed` replaces `compute` (for a caller who remembers hashes). Raises UserError naming the file, both hashes, and
-    the `remedy`, a phrase that says what to do.
+    It must list the files in `must_list`: weights without a hash are not verified. `hashed` replaces `compute` (for
+    cached hashes). Raises UserError naming the file, both hashes, and the `remedy`, a phrase that says what to do.
     """
     if not (folder / NAME).is_file():
         raise UserError(f"{folder / NAME} is missing: {remedy}")

@@ -1,4 +1,4 @@
-"""A model that was verified a moment ago."""
+"""A verified model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Model:
-    """A checkpoint that was verified a moment ago."""
+    """A checkpoint, verified in this run."""
 
     name: str  # shown in tables: "tiny", "synthetic:llama-160m", "ORG/NAME@<12 digits>", or the directory's name
     path: Path  # HF-style checkpoint directory: config.json, *.safetensors, often tokenizer.json

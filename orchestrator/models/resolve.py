@@ -1,4 +1,4 @@
-"""Which model is measured: found or made, checked whole, and given an identity that every key and result carries."""
+"""Resolves --model: locates, fetches or generates the model, checks it, and computes its digest."""
 
 import difflib
 import os
@@ -17,32 +17,32 @@ BUNDLED = Path(__file__).resolve().with_name("tiny")
 def resolve(spec: str, cache: Path, *, say: Callable[[str], None] = print) -> Model:
     """The model that `spec` names, in this order: `tiny` (bundled), `synthetic:<shape>`, a directory, `ORG/NAME[@REV]`.
 
-    What is not there yet is generated or fetched into `cache`. Every file is hashed before use (a user's directory:
-    every file that changed since it was hashed last). `say` gets progress and notices, one line each.
+    A missing model is generated or fetched into `cache`. Every file is hashed before use (in a user's directory: every
+    file that changed since its last hash). `say` gets progress and notices, one line each.
 
-    Raises UserError, one line, for a name that means nothing (the closest valid one comes first) and for a folder that
-    is incomplete, damaged, or must not be loaded; CellError `fetch_failed` if the hub does not give the model.
+    Raises UserError, one line, for an unknown name (closest match first) and for a folder that is incomplete, damaged,
+    or must not be loaded; CellError `fetch_failed` if the hub does not deliver the model.
     """
     cache = Path(cache).resolve()
-    here = Path(os.path.expanduser(spec or "?"))  # unlike Path.expanduser, leaves an unknown ~name alone
+    path = Path(os.path.expanduser(spec or "?"))  # unlike Path.expanduser, keeps an unknown ~name
     if spec == "tiny":
         name, folder, remedy = spec, BUNDLED, f"restore it with `git checkout -- {BUNDLED}`"
     elif spec.startswith("synthetic:"):
         shape = spec.removeprefix("synthetic:")
-        known = [*shapes.names(), *shapes.architectures()]
-        if shape not in known:
-            raise UserError(_unknown("synthetic shape", shape, known))
+        shape_names = [*shapes.names(), *shapes.architectures()]
+        if shape not in shape_names:
+            raise UserError(_unknown("synthetic shape", shape, shape_names))
         name, folder = spec, generate.ensure(shape, cache, say)
         remedy = f"delete {folder}, and it is generated anew"
-    elif here.is_dir():
-        folder = here.resolve()
+    elif path.is_dir():
+        folder = path.resolve()
         if fetch.SPEC.fullmatch(spec):
             say(f"{spec} is a directory here: it is taken, not the hub's model of that name")
         config = checkpoint.validate(folder)
         files = local.manifest_of(folder, cache, say)
-        made_up = (folder / generate.MARK).exists()  # the cache's own folder, given by its path
-        return Model(folder.name, folder, manifest.digest(files), files, made_up, config)
-    elif here.exists():
+        is_synthetic = (folder / generate.MARK).exists()  # a folder of the cache, named by its path
+        return Model(folder.name, folder, manifest.digest(files), files, is_synthetic, config)
+    elif path.exists():
         raise UserError(f"{spec} is a file: a model is a directory with config.json and *.safetensors")
     elif fetch.SPEC.fullmatch(spec):
         name, folder = fetch.fetch(spec, cache, say)
@@ -59,10 +59,10 @@ def resolve(spec: str, cache: Path, *, say: Callable[[str], None] = print) -> Mo
 
 
 def _unknown(what: str, given: str, choices: list[str], shapes: list[str] | None = None) -> str:
-    """One line: the closest of `choices`, if any is close, then all of them, or with `shapes` all forms of a model."""
+    """One line: the closest of `choices`, if any, then all of them; with `shapes`, every form of a model name."""
 
     def likeness(choice: str) -> float:
-        bare = choice.removeprefix("synthetic:")  # someone who forgot the prefix means the shape
+        bare = choice.removeprefix("synthetic:")  # matches a shape given without its prefix
         return max(difflib.SequenceMatcher(None, given.lower(), text).ratio() for text in (choice, bare))
 
     ordered = sorted(choices, key=likeness, reverse=True)

@@ -133,7 +133,7 @@ def ready_schemes(engines: Iterable[Engine]) -> list[str]:
 def select_engines(requested: str | None, engines: dict[str, Engine]) -> list[Engine]:
     """The engines named in `all` or `a,b`, in that order; None: those `by_default`, the reference first.
 
-    Raises UserError for an unknown one, and where there is none at all.
+    Raises UserError for an unknown one, or where there is none at all.
     """
     if not engines:
         raise UserError("no engine's folder (bench_*) lies beside the package: in a checkout, run `pip install -e .`")

@@ -35,13 +35,14 @@ from orchestrator.sandbox.task import (
     family,
     how_it_ended,
     supervised,
-    write_job,  # fmt: skip
+    write_job,
+    write_reproduction,
 )
 
 PIDS_LIMIT = 4096
 CONTAINER_USER = 10001
 SHM = "1g"
-TMP = "rw,exec,nosuid,size=4g"  # exec: compilers of kernels load what they wrote there
+TMP = "rw,exec,nosuid,size=4g"  # exec: kernel compilers load their output from here
 
 
 class DockerSandbox:
@@ -50,17 +51,21 @@ class DockerSandbox:
     isolation = "docker"
 
     def __init__(
-        self, client: docker.DockerClient, images: Images, device: Device, cpu_features: str,
+        self,
+        client: docker.DockerClient,
+        images: Images,
+        device: Device,
+        cpu_features: str,
         memory_limit: int | None = None,
-    ):  # fmt: skip
-        """`memory_limit`: bytes that one container may take; None: nine tenths of the host's."""
+    ):
+        """`memory_limit`: bytes that one container may use; default: nine tenths of the host's memory."""
         self._client, self._images, self._device, self._cpu_features = client, images, device, cpu_features
         self._lease = Lease(self.isolation)
         self._running: Any = None
         self._pid: int | None = None  # of the container's first process, on the host
-        # What is left is for the daemon and for us; a container that wants more is killed alone, not the host.
+        # A tenth is left to the daemon and this process, so that the OOM killer takes the container, not the host.
         self._memory = memory_limit or int(psutil.virtual_memory().total * 0.9)
-        # Files in mounted folders must be writable from inside. Root maps to a user of the container's own.
+        # The container must be able to write to mounted folders. Root is replaced by a separate user.
         self._uid = os.getuid() or CONTAINER_USER
         self._gid = os.getgid() or CONTAINER_USER
 
@@ -76,15 +81,13 @@ class DockerSandbox:
             os.chown(task.out, self._uid, self._gid)
             self._refuse_unreadable(task.model)
         mounts = [(job, JOB, True), (task.model, MODEL, True), (task.out, OUT, False)]
-        self._write_reproduction(
-            prepared, task, [*mounts, *([(task.artefact, ARTEFACT, True)] if task.artefact else [])]
-        )
         if task.artefact:
             mounts.append((task.artefact, ARTEFACT, True))
+        self._write_reproduction(prepared, task, mounts)
         if self._lease.path:
             mounts.append((self._lease.path, LEASE, True))
         try:
-            # An interrupt between the two would leave a container that nobody knows of.
+            # An interrupt in between would leave a container that nothing removes.
             with postponed():
                 self._running = self._create(prepared, task, mounts)
             return self._wait(self._running, task)
@@ -120,14 +123,14 @@ class DockerSandbox:
             raise CellError("harness_error", f"docker create: {error.explanation}") from error
 
     def _wait(self, container: Any, task: Task) -> Ended:
-        """Sleep in one blocking request until the container ends: the host must not disturb what is measured."""
+        """Sleep in one blocking request until the container ends, so as not to disturb the measurement."""
         started = time.monotonic()
         try:
             container.start()
         except APIError as error:
             raise CellError("harness_error", f"docker start: {error.explanation}") from error
         start_s = time.monotonic() - started
-        if self._device.kind != "cpu":  # only a GPU's driver lists its memory by process
+        if self._device.kind != "cpu":  # the PIDs serve only to attribute GPU memory
             container.reload()
             self._pid = container.attrs["State"].get("Pid")
         timed_out = False
@@ -142,13 +145,13 @@ class DockerSandbox:
         state = container.attrs["State"]
         (task.directory / "stdout.log").write_bytes(container.logs(stdout=True, stderr=False))
         (task.directory / "stderr.log").write_bytes(container.logs(stdout=False, stderr=True))
+        oom_killed = bool(state.get("OOMKilled"))
         return Ended(
-            oom_killed=bool(state.get("OOMKilled")), timed_out=timed_out, wall_s=wall_s, container_start_s=start_s,
-            **how_it_ended(code),
-        )  # fmt: skip
+            oom_killed=oom_killed, timed_out=timed_out, wall_s=wall_s, container_start_s=start_s, **how_it_ended(code)
+        )
 
     def _refuse_unreadable(self, model: Path) -> None:
-        """A file that only root may read does not exist for the container's user, whose engine says just that."""
+        """Engines report a file that their user may not read as missing: name the cause here."""
         for path in model.iterdir():
             if not path.stat().st_mode & 0o004:
                 raise CellError(
@@ -163,32 +166,24 @@ class DockerSandbox:
         self._pid = None
         if self._running is not None:
             container, self._running = self._running, None
-            with uninterrupted(), suppress(NotFound, APIError):  # it is gone already
+            with uninterrupted(), suppress(NotFound, APIError):  # already removed
                 container.remove(force=True, v=True)
 
     def _write_reproduction(self, image: Image, task: Task, mounts: list[tuple[Path, str, bool]]) -> None:
-        """reproduce.sh: this very launch with plain docker commands and no orchestrator."""
+        """Write this launch as plain docker commands."""
         out = Path("reproduced")
-        flags = [
-            "--rm", "--network none", "--read-only", "--cap-drop ALL", "--security-opt no-new-privileges",
-            f"--user {self._uid}:{self._gid}", f"--pids-limit {PIDS_LIMIT}", f"--memory {self._memory}",
-            f"--memory-swap {self._memory}", f"--shm-size {SHM}", "--ulimit core=0",
-            f"--tmpfs /tmp:{TMP}", *docker_flags(self._device), "-e HOME=/tmp",
-            *(f"-e {key}={shlex.quote(value)}" for key, value in sorted(task.environment.items())),
-        ]  # fmt: skip
+        flags = ["--rm", "--network none", "--read-only", "--cap-drop ALL", "--security-opt no-new-privileges"]
+        flags += [f"--user {self._uid}:{self._gid}", f"--pids-limit {PIDS_LIMIT}", f"--memory {self._memory}"]
+        flags += [f"--memory-swap {self._memory}", f"--shm-size {SHM}", "--ulimit core=0", f"--tmpfs /tmp:{TMP}"]
+        flags += [*docker_flags(self._device), "-e HOME=/tmp"]
+        flags += [f"-e {key}={shlex.quote(value)}" for key, value in sorted(task.environment.items())]
         for source, target, read_only in mounts:
-            where = f'"$PWD/{out}"' if target == OUT else shlex.quote(str(source.resolve()))
-            flags.append(f"-v {where}:{target}{':ro' if read_only else ''}")
-        lines = [
-            "#!/bin/sh", "# This launch again, without the orchestrator. Run it in the root of the checkout.", "set -e",
-            *image.recipe, f"mkdir -p {out} && chmod 777 {out}",
-            "docker run " + " \\\n  ".join(flags) + f" \\\n  --entrypoint python {image.tag} -m {task.module}",
-        ]  # fmt: skip
-        path = task.directory / "reproduce.sh"
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        path.chmod(0o755)
+            host_path = f'"$PWD/{out}"' if target == OUT else shlex.quote(str(source.resolve()))
+            flags.append(f"-v {host_path}:{target}{':ro' if read_only else ''}")
+        run = "docker run " + " \\\n  ".join(flags) + f" \\\n  --entrypoint python {image.tag} -m {task.module}"
+        write_reproduction(task, *image.recipe, f"mkdir -p {out} && chmod 777 {out}", run)
 
 
 def _kill(container: Any) -> None:
-    with suppress(NotFound, APIError):  # it ended on its own meanwhile
+    with suppress(NotFound, APIError):  # it has ended by itself
         container.kill()

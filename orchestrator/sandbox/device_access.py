@@ -1,4 +1,4 @@
-"""How containers and virtual environments are given a device."""
+"""Gives containers and virtual environments access to a device."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from orchestrator.machine.host import Host
 
 
 def _rocm_access(device: Device, host: Host, stat: Callable) -> tuple[list[str], list[str]]:
-    """The device nodes to pass on, and the numeric groups that own them.
+    """The device nodes to pass on, and the IDs of the groups that own them.
 
-    Numbers, because "video" and "render" differ between distributions and do not exist inside the container.
+    IDs, because the groups "video" and "render" differ between distributions and are missing in the container.
     """
     nodes = ["/dev/kfd", *(f"/dev/dri/{name}" for name in device.ids)]
     groups = set()
@@ -27,14 +27,14 @@ def _rocm_access(device: Device, host: Host, stat: Callable) -> tuple[list[str],
 
 
 def docker_options(device: Device, host: Host | None = None, stat: Callable = os.stat) -> dict:
-    """What `client.containers.create` of the Docker SDK needs, as keyword arguments, so the container has the device.
+    """Keyword arguments for the Docker SDK's `client.containers.create` that give the container the device.
 
-    Raises UserError for Metal, which no container reaches.
+    Raises UserError for Metal, which no container can use.
     """
     if device.kind == "metal":
         raise UserError("containers cannot reach Metal: use --isolation venv")
     if device.kind == "cuda":
-        import docker.types  # noqa: PLC0415 - the SDK takes a while to import, and a CPU run has no need of it
+        import docker.types  # noqa: PLC0415 - slow to import, and a CPU run does not need it
 
         request = docker.types.DeviceRequest(driver="nvidia", device_ids=list(device.ids), capabilities=[["gpu"]])
         return {"device_requests": [request]}
@@ -45,15 +45,15 @@ def docker_options(device: Device, host: Host | None = None, stat: Callable = os
 
 
 def docker_flags(device: Device, host: Host | None = None, stat: Callable = os.stat) -> list[str]:
-    """The same as arguments of `docker run`; join them with shlex.join to print them."""
+    """The same for the command line of `docker run`; print them with shlex.join."""
     if device.kind == "cuda":
         value = "device=" + ",".join(device.ids)
-        # --gpus is parsed as comma-separated fields: the quotes, which must reach docker, keep the list in one field
+        # docker parses --gpus as comma-separated fields; quotes that docker itself sees keep the list in one field
         return ["--gpus", f'"{value}"' if len(device.ids) > 1 else value]
     if device.kind == "rocm":
         nodes, groups = _rocm_access(device, host or Host(), stat)
         return [f"--device={node}" for node in nodes] + [f"--group-add={group}" for group in groups]
-    docker_options(device)  # refuses what cannot be done
+    docker_options(device)  # raises for Metal
     return []
 
 
@@ -63,7 +63,7 @@ def venv_environment(device: Device) -> dict[str, str]:
         return {"CUDA_VISIBLE_DEVICES": ",".join(device.ids)}
     if device.kind == "rocm":
         indices = [gpu["index"] for gpu in device.detail["gpus"]]
-        # HIP counts within what ROCR leaves visible; a HIP variable inherited from the shell would filter once more
+        # HIP numbers the GPUs that ROCR leaves visible; a HIP variable inherited from the shell would filter again
         renumbered = ",".join(str(i) for i in range(len(indices)))
         return {"ROCR_VISIBLE_DEVICES": ",".join(indices), "HIP_VISIBLE_DEVICES": renumbered}
     return {}

@@ -1,4 +1,4 @@
-"""What goes into an image: its build context and the content hash that names it."""
+"""The build context of an image, and the content hash in its name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.machine.site import Site
 
 
 def context_files(root: Path, *folders: Path) -> dict[str, Path | bytes]:
-    """What an engine's image is made from: its folders, common/ and docker/install.sh. Documentation does not count."""
+    """The sources of an engine's image: its folders, common/ and docker/install.sh, without documentation."""
     chosen = [root / "docker" / "install.sh"]
     for directory in (root / "common", *folders):
         chosen += [path for path in sorted(directory.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
@@ -41,7 +41,7 @@ def site_files(site: Site, root: Path) -> dict[str, Path | bytes]:
 
 
 def content_hash(files: dict[str, Path | bytes], arguments: dict[str, str], base_id: str | None) -> str:
-    """12 hex digits over names, executable bits and bytes of `files`, the build arguments, and the image below."""
+    """12 hex digits over names, executable bits and bytes of `files`, the build arguments, and the base image."""
     digest = hashlib.sha256(json.dumps([arguments, base_id], sort_keys=True).encode())
     for name in sorted(files):
         content = files[name]
@@ -60,7 +60,7 @@ def _mode(content: Path | bytes) -> int:
 
 
 def context_tar(files: dict[str, Path | bytes]) -> Any:
-    """A build context with the same bytes wherever and whenever it is made, spooled to disk when it is large."""
+    """A reproducible tar file of the build context, spooled to disk if large."""
     spool = tempfile.SpooledTemporaryFile(max_size=64 << 20)  # noqa: SIM115 - the caller reads it
     with tarfile.open(fileobj=spool, mode="w") as tar:
         for name in sorted(files):

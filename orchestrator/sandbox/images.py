@@ -1,7 +1,7 @@
-"""Images named by a content hash of what went into them: a stale image has another name, so it cannot be run.
+"""Builds images whose names contain a content hash: a stale image has another name and is never run.
 
-Three layers: the distribution (pulled, or made from Debian's own packages where no registry answers), the site layer
-(docker/base.Dockerfile) and the engine (bench_x/Dockerfile). Only Docker's classic builder is needed.
+Three layers: the distribution (pulled, or built from Debian packages if no registry answers), the site layer
+(docker/base.Dockerfile) and the engine (bench_x/Dockerfile). Docker's classic builder is enough.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Image:
 
 
 class Images:
-    """Finds or builds images. One object per run: what is unreachable is asked only once."""
+    """Finds or builds images. One object per run, so that an unreachable registry is tried only once."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Images:
         self._one_base_at_a_time = threading.Lock()
 
     def ensure(self, engine: Engine, kind: str, cpu_features: str) -> Image:
-        """The image of `engine` for a device kind, built if there is none of this content.
+        """The image of `engine` for a device kind, built unless one with this content exists.
 
         Raises CellError("build_failed") with the last log lines.
         """
@@ -73,27 +73,27 @@ class Images:
         base, recipe = self._base(entry.base)
         arguments = {"BASE_IMAGE": base, "DEVICE": kind}
         if entry.native:
-            arguments["NATIVE_CPU"] = cpu_features  # compiled for this CPU: another CPU needs another image
+            arguments["NATIVE_CPU"] = cpu_features  # compiled for this CPU; another needs its own image
         extra = further_indexes(engine, kind, self._site, self._progress.say)
         if extra:
             arguments["PIP_EXTRA_INDEX_URL"] = extra
         files = context_files(self._root, *engine.folders)
         tag = f"{NAME}/{engine.name}:{kind}-{content_hash(files, arguments, self._image_id(base))}"
         recipe = [*recipe, docker_build_line(f"{engine.folder.name}/Dockerfile", arguments, tag, ".")]
-        found = self._image_id(tag)
-        if found is None:
+        image_id = self._image_id(tag)
+        if image_id is None:
             self._progress.say(f"{engine.name}: building image {tag}")
-            found = self._build(tag, f"{engine.folder.name}/Dockerfile", context_tar(files), arguments, engine.name)
-        return Image(tag, found, tuple(recipe))
+            image_id = self._build(tag, f"{engine.folder.name}/Dockerfile", context_tar(files), arguments, engine.name)
+        return Image(tag, image_id, tuple(recipe))
 
     def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> Image | None:
-        """The image of this id if the daemon still has it, whatever the checkout holds by now."""
+        """The image with this id if the daemon still has it, whatever the checkout contains now."""
         return Image(tag, image_id, recipe) if self._image_id(image_id) else None
 
-    # -- the site layer and what is below it -------------------------------------------------------------------------
+    # -- the site layer and the distribution ------------------------------------------------------------------------
 
     def _base(self, reference: str) -> tuple[str, list[str]]:
-        with self._one_base_at_a_time:  # two engines are built at once, most of them on the same base
+        with self._one_base_at_a_time:  # engines are built in parallel, most on the same base
             if reference not in self._bases:
                 self._bases[reference] = self._make_base(reference)
             return self._bases[reference]
@@ -112,31 +112,31 @@ class Images:
         return tag, recipe
 
     def _distribution(self, reference: str) -> tuple[str, list[str]]:
-        """The distribution's image: here already, pulled, or made from Debian's packages."""
+        """The distribution's image: present, pulled, or built from Debian packages."""
         debian = re.fullmatch(r"debian:([a-z]+)-slim(@sha256:[0-9a-f]{64})?", reference)
         own = f"{NAME}/debian:{debian[1]}-slim" if debian else ""
         make = f"docker/debian_base.sh {debian[1]} {own} {self._site.apt_mirror or ''}".strip() if debian else ""
         if self._image_id(reference):
             return reference, [f"docker pull {reference}"]
         if own and self._image_id(own):
-            return own, [unless_there(own, make)]
+            return own, [unless_image(own, make)]
         self._progress.say(f"pulling {reference}")
         try:
             self._client.images.pull(reference)
             return reference, [f"docker pull {reference}"]
         except (DockerException, OSError) as error:
-            why = str(error).splitlines()[0][:160]
+            reason = str(error).splitlines()[0][:160]
             if not debian:
                 raise CellError(
                     "build_failed",
-                    f"base image {reference} cannot be pulled: {why}; load it with `docker load` and repeat",
+                    f"base image {reference} cannot be pulled: {reason}; load it with `docker load` and repeat",
                 ) from error
-            self._progress.say(f"{reference} cannot be pulled ({why})")
+            self._progress.say(f"{reference} cannot be pulled ({reason})")
             self._progress.say(
                 "making the same base from Debian's own packages (debootstrap -> docker import), about a minute"
             )
         self._debootstrap(make)
-        return own, [unless_there(own, make)]
+        return own, [unless_image(own, make)]
 
     def _debootstrap(self, command: str) -> None:
         lines: deque[str] = deque(maxlen=LOG_LINES)
@@ -158,7 +158,7 @@ class Images:
             raise CellError("build_failed", f"`{command}` failed:\n" + "\n".join(lines))
 
     def _materialise(self, files: dict[str, Path | bytes], digest: str) -> Path:
-        """Lay the site layer's context out as a folder, so that a plain `docker build` can repeat it."""
+        """Write the site layer's context into a folder, so that a plain `docker build` can repeat the build."""
 
         def make(work: Path) -> Path:
             for name, content in files.items():
@@ -183,7 +183,7 @@ class Images:
         except (ImageNotFound, NotFound):
             return None
 
-    def _build(self, tag: str, dockerfile: str, context: io.BytesIO, arguments: dict[str, str], who: str) -> str:
+    def _build(self, tag: str, dockerfile: str, context: io.BytesIO, arguments: dict[str, str], engine: str) -> str:
         lines: deque[str] = deque(maxlen=LOG_LINES)
         step, started, stream = "", time.monotonic(), None
         try:
@@ -200,24 +200,24 @@ class Images:
                     lines.append(line.rstrip())
                     if line.startswith("Step "):
                         step = line.strip().removeprefix("Step ")
-                        self._progress.status(f"  {who}: step {step[:140]}", who, keep=True)
+                        self._progress.status(f"  {engine}: step {step[:140]}", engine, keep=True)
                     else:
                         spent = duration(time.monotonic() - started)
-                        self._progress.status(f"  {who}: step {step.split(' ')[0]}, {spent}: {lines[-1]}", who)
+                        self._progress.status(f"  {engine}: step {step.split(' ')[0]}, {spent}: {lines[-1]}", engine)
                 if "error" in event:
-                    said = f"{event['error'].strip()}; the last lines were:\n" + "\n".join(lines)
-                    raise CellError(disk_full_or("build_failed", said), said)
-        except (TimeoutError, ReadTimeoutError) as error:  # the second: a step that says nothing at all
+                    reason = f"{event['error'].strip()}; the last lines were:\n" + "\n".join(lines)
+                    raise CellError(disk_full_or("build_failed", reason), reason)
+        except (TimeoutError, ReadTimeoutError) as error:  # ReadTimeoutError: a step without output
             if stream is not None:
-                stream.close()  # without its client the daemon gives the build up
-            said = f"the build took longer than {self._build_s:.0f} s; its last lines were:\n" + "\n".join(lines)
-            raise CellError("build_failed", said) from error
+                stream.close()  # the daemon cancels a build whose client is gone
+            reason = f"the build took longer than {self._build_s:.0f} s; its last lines were:\n" + "\n".join(lines)
+            raise CellError("build_failed", reason) from error
         except (APIError, OSError) as error:
-            said = f"docker build: {error}\n" + "\n".join(lines)
-            raise CellError(disk_full_or("build_failed", said), said) from error
+            reason = f"docker build: {error}\n" + "\n".join(lines)
+            raise CellError(disk_full_or("build_failed", reason), reason) from error
         finally:
-            self._progress.done(who)
-        self._progress.say(f"  {who}: image built in {duration(time.monotonic() - started)}")
+            self._progress.done(engine)
+        self._progress.say(f"  {engine}: image built in {duration(time.monotonic() - started)}")
         image = self._image_id(tag)
         if image is None:
             raise CellError("build_failed", f"the daemon reported success, and has no image {tag}")
@@ -225,11 +225,11 @@ class Images:
 
 
 def docker_build_line(dockerfile: str, arguments: dict[str, str], tag: str, context: str) -> str:
-    """The same build as a plain command, skipped where its result is there."""
+    """The build as a shell command, skipped if the image exists."""
     flags = " ".join(f"--build-arg {key}={value}" for key, value in arguments.items())
-    return unless_there(tag, f"docker build -f {dockerfile} {flags} -t {tag} {context}")
+    return unless_image(tag, f"docker build -f {dockerfile} {flags} -t {tag} {context}")
 
 
-def unless_there(tag: str, command: str) -> str:
+def unless_image(tag: str, command: str) -> str:
     """A shell line that runs `command` if there is no image `tag`."""
     return f"docker image inspect {tag} >/dev/null 2>&1 || {command}"

@@ -1,4 +1,4 @@
-"""Containers or virtual environments: the sandbox of a run."""
+"""Chooses the sandbox of a run: containers or virtual environments."""
 
 from __future__ import annotations
 
@@ -20,24 +20,28 @@ from orchestrator.sandbox.venvs import VenvSandbox
 
 
 def sandbox_for(
-    isolation: str, target: Device, workspace: Workspace, progress: Progress, build_s: float = BUILD_S,
+    isolation: str,
+    target: Device,
+    workspace: Workspace,
+    progress: Progress,
+    build_s: float = BUILD_S,
     memory_limit: int | None = None,
-) -> Sandbox:  # fmt: skip
-    """The sandbox that was asked for; `auto` takes Docker when its daemon answers, and says which it took and why.
+) -> Sandbox:
+    """The requested sandbox; `auto` takes Docker if its daemon answers, and prints the choice with the reason.
 
-    `build_s`: seconds that a build, or an install, may take. `memory_limit`: bytes that one launch may take.
+    `build_s`: seconds that a build or an install may take. `memory_limit`: bytes that one launch may use.
     """
     if isolation not in ISOLATIONS:
         raise unknown("isolation", isolation, ISOLATIONS)
     features, site = host.cpu_features_digest(), Site.read(workspace.site)
     places = (workspace.root, workspace.cache)
 
-    def venv(why: str) -> Sandbox:
+    def venv(reason: str) -> Sandbox:
         if memory_limit is not None:
             raise UserError(
-                f"--memory-limit: virtual environments limit no memory ({why}); leave it out, or use Docker"
+                f"--memory-limit: virtual environments limit no memory ({reason}); leave it out, or use Docker"
             )
-        progress.say(f"isolation: one virtual environment per engine ({why})")
+        progress.say(f"isolation: one virtual environment per engine ({reason})")
         return VenvSandbox(site, target, features, progress, *places, build_s)
 
     if isolation == "venv":
@@ -50,13 +54,13 @@ def sandbox_for(
         client = docker.from_env()
         client.ping()
     except (DockerException, OSError) as error:
-        why = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         if isolation == "docker":
             raise UserError(
-                f"--isolation docker: the Docker daemon does not answer ({why}); `./benchmark.sh doctor` says what "
+                f"--isolation docker: the Docker daemon does not answer ({reason}); `./benchmark.sh doctor` says what "
                 "to do, or use --isolation venv"
             ) from error
-        return venv(f"the Docker daemon does not answer: {why}")
+        return venv(f"the Docker daemon does not answer: {reason}")
     progress.say("isolation: Docker, one container per launch (its daemon answers)")
     orphans.reap(client, progress.say)
     return DockerSandbox(client, Images(client, site, progress, *places, build_s), target, features, memory_limit)

@@ -1,4 +1,4 @@
-"""The lease by which a launch knows that the orchestrator lives: a lock that the kernel frees when its holder dies."""
+"""The lease that tells a launch that the orchestrator lives: a file lock, freed by the kernel when its owner dies."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ PREFIX = "llm-bench-lease-"
 
 
 class Lease:
-    """A locked file. `path` is None where files cannot be locked: nothing then watches over what a SIGKILL leaves.
+    """A locked file. `path` is None if files cannot be locked: then nothing ends a launch after a SIGKILL of its owner.
 
-    common/supervise.py, in the container, tries the same lock. That needs no clock and no writing while a launch is
-    measured. `isolation` is part of its name: a container's lease stays until the container is removed.
+    common/supervise.py, in the container, tries the same lock, which needs no clock and no writes during a measurement.
+    `isolation` is part of its name: a container's lease stays until the container is removed.
     """
 
     def __init__(self, isolation: str) -> None:
-        # Under its own name once it is locked: see `sweep`.
+        # Renamed after locking: `sweep` deletes unlocked files of the final name.
         descriptor, name = tempfile.mkstemp(prefix=f".{PREFIX}{isolation}-")
         os.chmod(name, 0o644)  # opened by another user inside the container
         path = Path(name).with_name(Path(name).name[1:])
-        # Removed when this process ends in good order; what a killed one leaves is an empty file.
+        # Removed when this process exits; one that is killed leaves an empty file.
         self._remove = weakref.finalize(self, _remove, descriptor, path)
         self.path: Path | None = path
         try:
@@ -35,11 +35,11 @@ class Lease:
         os.rename(name, path)
 
 
-def sweep(isolation: str, kept: Collection[Path] = ()) -> None:
-    """Remove the leases that killed processes left, but for those in `kept`."""
+def sweep(isolation: str, keep: Collection[Path] = ()) -> None:
+    """Remove the leases that killed processes left, except those in `keep`."""
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}{isolation}-*"):
-        if path not in kept and is_free(path):
-            with suppress(OSError):  # another user's, or another process does the same
+        if path not in keep and is_free(path):
+            with suppress(OSError):  # another user's, or already removed
                 path.unlink()
 
 
@@ -49,7 +49,7 @@ def _remove(descriptor: int, path: Path) -> None:
 
 
 def is_free(path: Path) -> bool:
-    """True where the lease's holder is dead; False where it lives, or where there is no such file to tell."""
+    """Whether the lease's owner is dead; False if it lives or the file does not exist."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

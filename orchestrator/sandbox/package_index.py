@@ -1,4 +1,4 @@
-"""The further package index that an engine's lock may need: PyTorch's own, for its builds for CPUs or for ROCm."""
+"""The extra package index that an engine's lock may need: PyTorch's, for its CPU or ROCm builds."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ ANSWERS_S = 5
 
 
 def further_indexes(engine: Engine, kind: str, site: Site, say: Callable[[str], None]) -> str | None:
-    """pip's setting PIP_EXTRA_INDEX_URL for an engine on a device kind: the engine's index, after the site's own.
+    """PIP_EXTRA_INDEX_URL for an engine on a device kind: the site's extra index, then the engine's. None: no index.
 
-    A wheelhouse stands in for the engine's index, and so does pip's default one if the index does not answer (asking it
-    then would cost minutes of retries) - unless the lock pins a build that only this index has: that it does not answer
-    is then a CellError("build_failed"). None where the engine names no index, or where it is not to be asked.
+    The engine's index is left out if there is a wheelhouse, or if it does not answer (pip would retry for minutes). A
+    lock may pin a build that only this index has: if neither the index nor the wheelhouse can deliver it, raises
+    CellError("build_failed").
     """
     url = engine.devices[kind].extra_index_url
     lock = engine.software / "requirements" / f"{kind}.txt"
@@ -38,5 +38,5 @@ def further_indexes(engine: Engine, kind: str, site: Site, say: Callable[[str], 
 
 
 def _wheel(pinned: re.Match[str]) -> str:
-    """How the wheel's file name begins."""
+    """The beginning of the wheel's file name."""
     return f"{re.sub('[-_.]+', '_', pinned[1])}-{pinned[2]}-"

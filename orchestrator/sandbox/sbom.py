@@ -1,6 +1,6 @@
-"""The software bill of materials of each image: which packages, in which versions, beside the results made with them.
+"""The software bill of materials of every image, stored with the results: its packages and their versions.
 
-CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/), so that scanners for known vulnerabilities and licences read it.
+CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/), which vulnerability and licence scanners read.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ ECOSYSTEMS = ("pypi", "deb", "rpm")
 def save(
     sandbox: Sandbox, engine: Engine, prepared: Prepared, directory: Path, cache: Path, say: Callable[[str], None]
 ) -> Path:  # fmt: skip
-    """Write `directory`/packages/<engine>.cdx.json, from the cache where this image was asked before.
+    """Write `directory`/packages/<engine>.cdx.json; the packages of an image are listed once and cached.
 
-    Raises CellError where the packages cannot be listed.
+    Raises CellError if the packages cannot be listed.
     """
     key = f"{json_hash([prepared.tag, prepared.id], 16)}.json"
     doing = f"listing the packages of {engine.name}"
-    known = Cache(cache / FOLDER, say).get(key, doing, lambda work: _ask(sandbox, engine, prepared, work))
+    packages = Cache(cache / FOLDER, say).get(key, doing, lambda work: _ask(sandbox, engine, prepared, work))
     path = directory / FOLDER / f"{engine.name}.cdx.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        write_atomically(path, document(engine, prepared, json.loads(known.read_text(encoding="utf-8"))) + "\n")
+        write_atomically(path, document(engine, prepared, json.loads(packages.read_text(encoding="utf-8"))) + "\n")
     except ValueError as error:
         raise CellError("harness_error", str(error)) from error
     return path
 
 
 def _ask(sandbox: Sandbox, engine: Engine, prepared: Prepared, work: Path) -> Path:
-    """Ask in the folder `work`; returns the file with the answer."""
+    """List the packages with a task that runs in the folder `work`; returns the file with the list."""
     task = Task(
         engine=engine.name, module="common.tools.packages", job=None, directory=work, out=work / "out",
         model=work / "out", artefact=None, wall_s=WALL_S,
     )  # fmt: skip
     ended = sandbox.run(prepared, task)
     try:
-        told = parse(read_text(work / "out" / "packages.json", LIMIT))
+        answer = parse(read_text(work / "out" / "packages.json", LIMIT))
         packages: dict[str, Any] = {
-            kind: [_package(each) for each in told[kind]] for kind in ECOSYSTEMS if kind in told
+            kind: [_package(entry) for entry in answer[kind]] for kind in ECOSYSTEMS if kind in answer
         }
-        packages |= {"python": str(told["python"]), "distribution": str(told["distribution"])}
+        packages |= {"python": str(answer["python"]), "distribution": str(answer["distribution"])}
     except (Unreadable, OSError, ValueError, KeyError, TypeError) as error:
         raise CellError("harness_error", f"{error} (exit code {ended.exit_code})") from error
     write_json(work / "packages.json", packages)
@@ -74,7 +74,7 @@ def _package(listed: dict[str, Any]) -> dict[str, str]:
 def document(engine: Engine, prepared: Prepared, packages: dict[str, Any]) -> str:
     """A CycloneDX document: the image as the component, its packages with package URLs.
 
-    Raises ValueError for a package whose name no URL can hold.
+    Raises ValueError for a package name that a URL cannot contain.
     """
     image = Component(
         type=ComponentType.CONTAINER,
@@ -95,7 +95,7 @@ def document(engine: Engine, prepared: Prepared, packages: dict[str, Any]) -> st
 
 
 def _url(kind: str, package: dict[str, str], distribution: str) -> PackageURL:
-    """The package URL, by which scanners match: of a system's package it names the distribution as well."""
+    """The package URL that scanners match; a system package's includes the distribution."""
     words = distribution.lower().split()
     vendor = "redhat" if words[:2] == ["red", "hat"] else next(iter(words), None)
     return PackageURL(kind, None if kind == "pypi" else vendor, package["name"], package["version"])

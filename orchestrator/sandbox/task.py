@@ -1,4 +1,4 @@
-"""What a sandbox is asked to run, and how it ended. `DockerSandbox` and `VenvSandbox` both take a Task."""
+"""The task that a sandbox runs, how it ended, and the interface of `DockerSandbox` and `VenvSandbox`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from orchestrator.plan.profiles import HANG_S
 ISOLATIONS = ("auto", "docker", "venv")
 JOB, OUT, MODEL, ARTEFACT = "/job/job.json", "/out", "/model", "/artefact"
 LEASE = "/job/lease"
-LOG_LIMIT = 10 << 20  # bytes of stdout and of stderr that are kept
-HUNG = 124  # the exit code with which common/supervise.py says so
+LOG_LIMIT = 10 << 20  # bytes of stdout and of stderr that are stored
+HUNG = 124  # exit code of common/supervise.py for a hung task
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Task:
     engine: str
     module: str  # "bench_pytorch.bench"
     job: Job | ConversionJob | LimitsJob | None  # None: the module needs to know nothing
-    directory: Path  # job.json, out/, stdout.log, stderr.log and reproduce.sh are put here
+    directory: Path  # for job.json, out/, stdout.log, stderr.log and reproduce.sh
     out: Path  # writable by the engine
     model: Path
     artefact: Path | None
     wall_s: float
     environment: dict[str, str] = field(default_factory=dict)
-    hang_s: float = HANG_S  # without a sign of life for so long, it is ended
+    hang_s: float = HANG_S  # without progress for this long, the task is killed
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Ended:
 
 
 def how_it_ended(code: int | None) -> dict[str, Any]:
-    """exit_code, signal and hung of an exit code of common/supervise.py; None: it had to be killed."""
+    """Fields of Ended from an exit code of common/supervise.py; None: the task was killed."""
     number = code - 128 if code is not None and code > 128 and code - 128 in set(signal.Signals) else None
     return {"exit_code": code, "signal": number, "hung": code == HUNG}
 
 
 def supervised(task: Task, lease: str | None, out: str, *arguments: str) -> list[str]:
-    """What follows `python` to run the task under common/supervise.py, with the paths that it sees."""
+    """Arguments of `python` to run the task under common/supervise.py; paths as seen in the sandbox."""
     watching = ["--hang-s", str(task.hang_s), "--watch", f"{out}/samples.jsonl"]
     return ["-m", "common.supervise", *(["--lease", lease] if lease else []), *watching, "--", task.module, *arguments]
 
@@ -82,19 +82,19 @@ class Sandbox(Protocol):
     isolation: str
 
     def prepare(self, engine: Engine, kind: str) -> Prepared:
-        """Build what is needed to run `engine`. Raises CellError `build_failed`."""
+        """Build the environment of `engine`. Raises CellError `build_failed`."""
 
     def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> Prepared | None:
-        """What an earlier `prepare` returned, None where it is gone and has to be prepared anew."""
+        """The result of an earlier `prepare`; None if it no longer exists."""
 
     def run(self, prepared: Any, task: Task) -> Ended:
         """Run `task` to its end in what this very sandbox has prepared."""
 
     def pids(self) -> set[int]:
-        """The host's PIDs of what is running now."""
+        """The host's PIDs of the running task."""
 
     def stop(self) -> None:
-        """Stop and remove whatever is still running."""
+        """Stop and remove the running task, if any."""
 
 
 def family(pid: int | None) -> set[int]:
@@ -104,12 +104,12 @@ def family(pid: int | None) -> set[int]:
     try:
         process = psutil.Process(pid)
         return {pid, *(child.pid for child in process.children(recursive=True))}
-    except psutil.Error:  # it ended meanwhile
+    except psutil.Error:  # it has ended
         return set()
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """The variables by which BLAS and OpenMP libraries are told the thread count before they start."""
+    """The variables that set the thread count of BLAS and OpenMP libraries, and keep Hugging Face's offline."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
     return {
         **dict.fromkeys(names, str(threads)),
@@ -127,6 +127,14 @@ def write_job(task: Task, model: str, artefact: str | None) -> Path:
     path.write_text(json.dumps(job, default=vars) + "\n", encoding="utf-8")
     path.chmod(0o644)  # read by another user inside the container
     return path
+
+
+def write_reproduction(task: Task, *commands: str) -> None:
+    """Write reproduce.sh, whose shell `commands` repeat this launch without the orchestrator."""
+    title = "# This launch again, without the orchestrator. Run it in the root of the checkout."
+    path = task.directory / "reproduce.sh"
+    path.write_text("\n".join(["#!/bin/sh", title, "set -e", *commands]) + "\n", encoding="utf-8")
+    path.chmod(0o755)
 
 
 def tail(path: Path, lines: int = 40) -> str:

@@ -1,7 +1,7 @@
-"""Runs a task in a virtual environment of its own: for hosts without Docker, and for devices no container reaches.
+"""Runs a task in a virtual environment: for hosts without Docker, and for devices that containers cannot use.
 
-Made from the same lock file and build script as the image. It isolates software, not trust: the engine's code runs as
-the user, with the user's network and files.
+It uses the same lock file and build script as the image. It isolates software only: the engine's code runs as the
+user, with the user's network and files.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from orchestrator.sandbox.image_context import content_hash, context_files
 from orchestrator.sandbox.images import LOG_LINES
 from orchestrator.sandbox.lease import Lease, sweep
 from orchestrator.sandbox.package_index import further_indexes
-from orchestrator.sandbox.task import Ended, Task, family, how_it_ended, supervised, write_job
+from orchestrator.sandbox.task import Ended, Task, family, how_it_ended, supervised, write_job, write_reproduction
 
-# What may pass from the user's environment into an engine's process: no token, no site setting that changes a result.
+# The user's variables that engines inherit: no token, and nothing that changes a result.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_HOME", "ROCM_PATH")
-# An install needs what a site sets for compilers, proxies and certificates, so it gets all but what names a secret.
+# An install inherits all but secrets: it needs the site's settings for compilers, proxies and certificates.
 SECRET = re.compile("TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
-STOP_S = 10.0  # the supervisor gives an engine two seconds to end
+STOP_S = 10.0  # more than the two seconds that the supervisor gives an engine to end
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment; `tag` names it by content as an image's tag does."""
+    """A virtual environment; `tag` contains a content hash, as an image's tag does."""
 
     tag: str
     id: str
@@ -75,7 +75,7 @@ class VenvSandbox:
         self._running: subprocess.Popen | None = None
 
     def prepare(self, engine: Engine, kind: str) -> Environment:
-        """Make the environment unless there is one of this content. Raises CellError("build_failed")."""
+        """Create the environment unless one with this content exists. Raises CellError("build_failed")."""
         entry = engine.devices[kind]
         files = context_files(self._root, *engine.folders)
         slow = {
@@ -85,7 +85,7 @@ class VenvSandbox:
             and ("/requirements/" not in name or name.endswith(f"/{kind}.txt"))
         }
         arguments = {"DEVICE": kind, "CPU": self._cpu_features if entry.native else ""}
-        installed = content_hash(slow, arguments, None)  # bench.py and common/ are run from the checkout as they are
+        installed = content_hash(slow, arguments, None)  # bench.py and common/ are run from the checkout
         name = f"{engine.name}-{kind}-{installed}"
         path = self._cache / "venvs" / name
         install = f"sh docker/install.sh {engine.software.name} {kind} {shlex.quote(str(path))}"
@@ -96,7 +96,7 @@ class VenvSandbox:
         return Environment(f"venv:{engine.name}-{kind}-{content}", content, path, (install,))
 
     def recall(self, tag: str, image_id: str, recipe: tuple[str, ...]) -> None:
-        """Nothing can be recalled: an environment runs the code of the checkout as it is now."""
+        """None: an environment always runs the current code of the checkout."""
 
     def _install(self, engine: Engine, name: str, path: Path, install: str, extra: dict[str, str]) -> None:
         with only_one(path.with_name(f".{name}.lock"), f"installing {name}", self._progress.say):
@@ -106,12 +106,12 @@ class VenvSandbox:
             self._progress.say(f"{engine.name}: installing into {path}")
             lines: deque[str] = deque(maxlen=LOG_LINES)
             started = time.monotonic()
-            mine = {key: value for key, value in os.environ.items() if not SECRET.search(key)}
-            environment = {**mine, **self._site.pip_environment(), **extra}
+            inherited = {key: value for key, value in os.environ.items() if not SECRET.search(key)}
+            environment = {**inherited, **self._site.pip_environment(), **extra}
             with subprocess.Popen(
                 shlex.split(install), cwd=self._root, env=environment, text=True, errors="replace",
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-            ) as process, _ended_after(self._build_s, process):  # fmt: skip
+            ) as process, _killed_after(self._build_s, process):  # fmt: skip
                 for line in process.stdout or ():
                     lines.append(line.rstrip())
                     spent = duration(time.monotonic() - started)
@@ -120,13 +120,13 @@ class VenvSandbox:
             if process.returncode == -signal.SIGKILL and time.monotonic() - started >= self._build_s:
                 lines.append(f"it took longer than {self._build_s:.0f} s")
             if process.returncode:
-                said = f"`{install}` failed; the last lines were:\n" + "\n".join(lines)
-                raise CellError(disk_full_or("build_failed", said), said)
+                reason = f"`{install}` failed; the last lines were:\n" + "\n".join(lines)
+                raise CellError(disk_full_or("build_failed", reason), reason)
             (path / ".complete").touch()
             self._progress.say(f"  {engine.name}: installed in {duration(time.monotonic() - started)}")
 
     def run(self, prepared: Environment, task: Task) -> Ended:
-        # Whole paths: the process works in its own folder, from where a relative --out led nowhere.
+        # Absolute paths: the process works in its own folder.
         job = write_job(
             task, str(task.model.resolve()), str(task.artefact.resolve()) if task.artefact else None
         ).resolve()
@@ -139,11 +139,16 @@ class VenvSandbox:
         self._write_reproduction(prepared, task, job, extra)
         started = time.monotonic()
         with (task.directory / "stdout.log").open("ab") as stdout, (task.directory / "stderr.log").open("ab") as stderr:
-            # A session of its own, so that the engine's helpers can be stopped with it.
+            # A session of its own, so that the engine's child processes can be killed with it.
             self._running = subprocess.Popen(
-                command, cwd=task.directory, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                command,
+                cwd=task.directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
                 start_new_session=True,
-            )  # fmt: skip
+            )
             timed_out = False
             try:
                 code: int | None = self._running.wait(timeout=task.wall_s)
@@ -162,29 +167,23 @@ class VenvSandbox:
             return
         process, self._running = self._running, None
         with uninterrupted():
-            process.terminate()  # it ends the engine, if need be by force, and whatever that has started
+            process.terminate()  # the supervisor ends the engine and its child processes, if need be by force
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_S)
-            with suppress(ProcessLookupError):  # the group ended on its own
+            with suppress(ProcessLookupError):  # the group has ended
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def _write_reproduction(self, prepared: Environment, task: Task, job: Path, extra: dict[str, str]) -> None:
         variables = " ".join(f"{key}={shlex.quote(value)}" for key, value in sorted(extra.items()))
         python = shlex.quote(str(prepared.path / "bin" / "python"))
-        lines = [
-            "#!/bin/sh", "# This launch again, without the orchestrator. Run it in the root of the checkout.", "set -e",
-            f"test -x {python} || {prepared.recipe[0]}", "mkdir -p reproduced",
-            f"env {variables} {python} -m {task.module} --job {shlex.quote(str(job))} --out reproduced",
-        ]  # fmt: skip
-        path = task.directory / "reproduce.sh"
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        path.chmod(0o755)
+        run = f"env {variables} {python} -m {task.module} --job {shlex.quote(str(job))} --out reproduced"
+        write_reproduction(task, f"test -x {python} || {prepared.recipe[0]}", "mkdir -p reproduced", run)
 
 
 @contextmanager
-def _ended_after(seconds: float, process: subprocess.Popen) -> Iterator[None]:
-    """Kill `process`, which leads a session of its own, with its children: after `seconds`, or if the body fails."""
+def _killed_after(seconds: float, process: subprocess.Popen) -> Iterator[None]:
+    """Kill `process`, a session leader, and its children after `seconds` or if the body raises."""
 
     def kill() -> None:
         with suppress(ProcessLookupError):

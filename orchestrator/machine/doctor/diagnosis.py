@@ -1,4 +1,4 @@
-"""One check's outcome and its remedy."""
+"""The result of one check, with its remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NOTHING_TO_DO = "nothing to do"
 
 @dataclass(frozen=True)
 class Finding:
-    """One check. "absent": not there, and not needed by everybody. Every status but "ok" comes with a remedy."""
+    """The result of one check. "absent": missing, but optional. Every status but "ok" comes with a remedy."""
 
     check: str
     status: str

@@ -7,16 +7,16 @@ from orchestrator.machine.doctor.surroundings import Machine
 
 
 def check_docker(machine: Machine) -> tuple[dict | None, Finding]:
-    """What `docker info` says, or None, and the finding about the daemon."""
+    """The content of `docker info`, or None, and the finding about the daemon."""
     try:
         info = machine.docker().info()
-    except Exception as error:  # whatever the SDK, requests or the socket raise: telling them apart is this check
+    except Exception as error:  # the SDK, requests and the socket raise many types: _why_no_docker sorts them
         return None, _why_no_docker(machine, error)
     return info, Finding("docker", "ok", f"Docker {info.get('ServerVersion', '(unknown version)')} answers")
 
 
 def _why_no_docker(machine: Machine, error: BaseException) -> Finding:
-    """The SDK wraps the socket's error several times; the innermost one tells what to do."""
+    """Search the whole chain of causes: the SDK wraps the socket's error several times."""
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in chain:
@@ -24,7 +24,7 @@ def _why_no_docker(machine: Machine, error: BaseException) -> Finding:
         link = link.__cause__ or link.__context__
 
     def caused_by(kind: type) -> bool:
-        return any(isinstance(one, kind) for one in chain)
+        return any(isinstance(cause, kind) for cause in chain)
 
     mac = machine.host.system == "Darwin"
     if caused_by(ImportError):
@@ -67,12 +67,12 @@ def check_storage(info: dict | None) -> list[Finding]:
 
 
 def check_limits(machine: Machine, info: dict | None) -> list[Finding]:
-    """Control groups: whether a container that runs out of memory is stopped alone."""
+    """Control groups: whether running out of memory ends only the container."""
     if machine.host.system != "Linux":
         return []
     version = machine.host.cgroup_version()
     if info and str(info.get("CgroupVersion") or "").isdigit():
-        version = int(info["CgroupVersion"])  # the daemon's word: it may run elsewhere
+        version = int(info["CgroupVersion"])  # the daemon may run on another machine
     if version == 2:
         findings = [Finding("cgroup", "ok", "version 2")]
     elif version == 1:

@@ -1,7 +1,4 @@
-"""What this host and this checkout can and cannot do, one finding per check.
-
-Each has a remedy where something could be better. Nothing is changed and nothing is installed.
-"""
+"""What this host and this checkout can and cannot do, one finding per check. Nothing is changed or installed."""
 
 from __future__ import annotations
 
@@ -22,18 +19,18 @@ __all__ = ["Finding", "Machine", "examine", "render"]
 
 
 def examine(machine: Machine | None = None) -> list[Finding]:
-    """Run every check, in the order in which they are printed. Takes about two seconds and changes nothing."""
+    """Run every check, in the order of printing. Takes about two seconds and changes nothing."""
     machine = machine or Machine()
     info, docker = docker_checks.check_docker(machine)
-    found = detect(machine.nvml, machine.host)
+    detections = detect(machine.nvml, machine.host)
     return [
         docker,
         *docker_checks.check_storage(info),
         *docker_checks.check_limits(machine, info),
-        accelerator_checks.check_nvidia(machine, found["cuda"]),
-        *accelerator_checks.check_toolkit(machine, info, found["cuda"]),
-        accelerator_checks.check_amd(machine, found["rocm"]),
-        *([accelerator_checks.check_metal(found["metal"])] if machine.host.system == "Darwin" else []),
+        accelerator_checks.check_nvidia(machine, detections["cuda"]),
+        *accelerator_checks.check_toolkit(machine, info, detections["cuda"]),
+        accelerator_checks.check_amd(machine, detections["rocm"]),
+        *([accelerator_checks.check_metal(detections["metal"])] if machine.host.system == "Darwin" else []),
         *host_checks.check_disk(machine, info),
         host_checks.check_memory(machine),
         host_checks.check_cpu(machine),
@@ -53,11 +50,11 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "absent": "brigh
 def render(
     findings: list[Finding], stream: TextIO | None = None, env: Mapping[str, str] | None = None, width: int = WIDTH
 ) -> str:
-    """The findings as text of at most `width` columns; coloured only where `stream` is a terminal that takes it."""
+    """The findings as text of at most `width` columns; coloured only if `stream` is a terminal with colours."""
     margin = 8 + max((len(finding.check) for finding in findings), default=0) + 2
 
     def block(text: str, first: str) -> list[str]:
-        # Commands are meant to be copied: never split a word at its hyphens, nor one that is too long
+        # Commands get copied: break lines at spaces only
         return textwrap.wrap(
             text,
             width,

@@ -1,4 +1,4 @@
-"""The doctor's checks of the host itself: room, processor, a steady clock, quiet, and the tools that builds need."""
+"""The doctor's checks of the host: disk, memory, processor, clock, load, and the tools that builds need."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ GIB = 1024**3
 
 
 def check_disk(machine: Machine, info: dict | None) -> list[Finding]:
-    """Room for the cache folder and for Docker's images."""
+    """Disk space for the cache folder and for Docker's images."""
 
-    def look(check: str, what: str, path: Path, remedy: str) -> Finding:
-        place = path
-        while not place.exists() and place != place.parent:  # the folder itself may not have been made yet
-            place = place.parent
+    def check_space(check: str, what: str, path: Path, remedy: str) -> Finding:
+        existing = path
+        while not existing.exists() and existing != existing.parent:  # the folder may not exist yet
+            existing = existing.parent
         try:
-            free = machine.disk_free(place) / GIB
+            free = machine.disk_free(existing) / GIB
         except OSError as error:
             return Finding(check, "warn", f"{what}: {error.strerror}", "check that the folder can be read")
         status = "fail" if free < 5 else "warn" if free < 20 else "ok"
@@ -29,11 +29,12 @@ def check_disk(machine: Machine, info: dict | None) -> list[Finding]:
         return Finding(check, status, text, None if status == "ok" else remedy)
 
     cache = machine.cache.absolute()
-    findings = [look("disk-cache", str(cache), cache, "free some space, or keep the cache folder on another disk")]
+    remedy = "free some space, or keep the cache folder on another disk"
+    findings = [check_space("disk-cache", str(cache), cache, remedy)]
     root = (info or {}).get("DockerRootDir")
     if root and machine.host.path(root).exists():
         remedy = "remove images that you do not need (docker image ls, docker rmi), or move Docker's data-root"
-        findings.append(look("disk-docker", root, machine.host.path(root), remedy))
+        findings.append(check_space("disk-docker", root, machine.host.path(root), remedy))
     elif root:
         what = f"{root} cannot be seen from here (the daemon runs in a virtual machine or elsewhere)"
         findings.append(Finding("disk-docker", "absent", what, "see docker system df"))
@@ -41,7 +42,7 @@ def check_disk(machine: Machine, info: dict | None) -> list[Finding]:
 
 
 def check_memory(machine: Machine) -> Finding:
-    """Memory that is free now, and a control group's limit on it."""
+    """Available memory, and the control group's limit on it."""
     memory = machine.host.memory_mib()
     total, available = memory["total"], memory["available"]
     if total is None or available is None:
@@ -54,7 +55,7 @@ def check_memory(machine: Machine) -> Finding:
     return Finding("memory", "ok", what)
 
 
-# Instruction sets, by the names that Linux and macOS use, and the arithmetic that gains from them.
+# Instruction set: (its CPU flags on Linux and macOS, the data types it speeds up)
 _FEATURES = {
     "AVX2": ({"avx2"}, "float32"),
     "AVX-512": ({"avx512f"}, "float32"),
@@ -88,7 +89,7 @@ def check_cpu(machine: Machine) -> Finding:
 
 
 def check_governor(machine: Machine) -> Finding:
-    """Whether the clock is allowed to follow the load."""
+    """Whether the clock frequency may follow the load."""
     governor = machine.host.governor()
     if governor is None:
         remedy = "nothing to do in a virtual machine; its host decides"
@@ -100,7 +101,7 @@ def check_governor(machine: Machine) -> Finding:
 
 
 def check_turbo(machine: Machine) -> Finding:
-    """Whether the clock may exceed its base, which depends on heat."""
+    """Whether the clock may exceed its base frequency, as far as the temperature allows."""
     turbo = machine.host.turbo()
     if turbo is None:
         return Finding("turbo", "absent", "no turbo switch to be seen", "nothing to do in a virtual machine")
@@ -114,11 +115,11 @@ def check_turbo(machine: Machine) -> Finding:
 
 
 def check_clock(machine: Machine) -> Finding:
-    """What the kernel reads the time from."""
+    """The kernel's clock source."""
     source = machine.host.clock_source()
     if source is None:
         return Finding("clock-source", "absent", "not reported by this system", NOTHING_TO_DO)
-    # Arm's counter is its tsc: read in user space, without asking the kernel or a hypervisor.
+    # Both are read in user space, without the kernel or a hypervisor; arch_sys_counter is Arm's TSC.
     if source in ("tsc", "arch_sys_counter"):
         return Finding("clock-source", "ok", source)
     file = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
@@ -127,28 +128,28 @@ def check_clock(machine: Machine) -> Finding:
 
 
 def check_load(machine: Machine) -> Finding:
-    """What else is running right now."""
+    """CPU load by other processes."""
     cores, busiest = machine.load()
-    who = f" ({', '.join(busiest)})" if busiest else ""
+    names = f" ({', '.join(busiest)})" if busiest else ""
     if cores > NOISY_CORES:
-        what = f"others use {cores:.2f} cores right now{who}"
+        what = f"others use {cores:.2f} cores right now{names}"
         return Finding("foreign-load", "warn", what, "stop them, or wait: such launches are flagged noisy_host")
     return Finding("foreign-load", "ok", f"others use {cores:.2f} cores right now")
 
 
 def check_venv(machine: Machine) -> Finding:
-    """Whether this Python can make virtual environments."""
+    """Whether this Python can create virtual environments."""
     if machine.has_module("venv") and machine.has_module("ensurepip"):
         return Finding(
             "python-venv", "ok", f"Python {sys.version_info[0]}.{sys.version_info[1]} with venv and ensurepip"
         )
-    # Debian ships Python without ensurepip: `python3 -m venv` then fails half-way
+    # Debian's Python lacks ensurepip: `python3 -m venv` fails half-way
     what = "Python cannot make complete virtual environments: ensurepip is missing"
     return Finding("python-venv", "fail", what, machine.install("python3-venv"))
 
 
 def check_compiler(machine: Machine) -> Finding:
-    """What engines that are compiled from source need without a container."""
+    """The compilers that engines built from source need outside a container."""
     c = next(filter(machine.which, ("cc", "gcc", "clang")), None)
     cxx = next(filter(machine.which, ("c++", "g++", "clang++")), None)
     if c and cxx:
@@ -159,7 +160,7 @@ def check_compiler(machine: Machine) -> Finding:
 
 
 def check_debootstrap(machine: Machine) -> Finding:
-    """What a base image is made with where there is no image registry."""
+    """debootstrap, which makes a base image if no image registry can be reached."""
     if machine.which("debootstrap"):
         return Finding("debootstrap", "ok", "a base image can be made without an image registry")
     what = "not installed; needed only to make a base image where no image registry can be reached"

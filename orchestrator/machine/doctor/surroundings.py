@@ -1,7 +1,4 @@
-"""What the doctor's checks ask, and what they answer.
-
-Whatever touches the system is a field of `Machine`, so that the tests examine machines that do not exist.
-"""
+"""The system as the doctor's checks see it: every access is a field of `Machine`, so that tests can replace it."""
 
 from __future__ import annotations
 
@@ -18,46 +15,46 @@ import psutil
 from orchestrator.base.paths import ROOT, Workspace
 from orchestrator.machine.host import Host
 
-NOISY_CORES = 0.05  # foreign work above 5 % of one core marks an iteration as disturbed
+NOISY_CORES = 0.05  # load by others above 5 % of one core marks an iteration as disturbed
 
 
 def connect_docker():
-    """A client of the Docker daemon that the environment names. Raises what the SDK raises."""
-    import docker  # noqa: PLC0415 - takes a while; `doctor` must also work where it is missing
+    """A client of the Docker daemon that the environment names. Raises the SDK's errors."""
+    import docker  # noqa: PLC0415 - slow to import, and `doctor` must work without it
 
     return docker.from_env(timeout=10)
 
 
 def foreign_load(seconds: float = 1.0) -> tuple[float, list[str]]:
-    """Cores kept busy by everybody but this process, over `seconds`, and the busiest processes by name."""
+    """CPU load by all other processes, in cores, measured over `seconds`; and the names of the busiest."""
 
     def processes() -> dict[int, tuple[str, float]]:
-        seen = {}
+        cpu_times = {}
         for process in psutil.process_iter(["pid", "name", "cpu_times"]):
-            times = process.info["cpu_times"]
-            if times is not None and process.info["pid"] != os.getpid():  # None: not ours to look at (macOS)
-                seen[process.info["pid"]] = (process.info["name"] or "?", times.user + times.system)
-        return seen
+            spent = process.info["cpu_times"]
+            if spent is not None and process.info["pid"] != os.getpid():  # None: no permission (macOS)
+                cpu_times[process.info["pid"]] = (process.info["name"] or "?", spent.user + spent.system)
+        return cpu_times
 
     def busy() -> float:
-        # Steal (time that the hypervisor gave to others) disturbs as much as a process of our own would.
+        # Steal time (taken by other virtual machines) disturbs as much as a process on this one.
         now = psutil.cpu_times()
         return sum(getattr(now, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq", "steal"))
 
-    # Listing the processes is work of ours: it lies outside the interval, and our own time is taken off in any case.
+    # Processes are listed outside the interval; this process's own CPU time is subtracted as well.
     before = processes()
     start, busy_start, own_start = time.monotonic(), busy(), time.process_time()
     time.sleep(seconds)
     span, foreign = time.monotonic() - start, busy() - busy_start - (time.process_time() - own_start)
     after = processes()
-    # By number alone: a kernel worker changes its name with every piece of work
+    # Matched by PID alone: kernel workers change their names
     used = {pid: spent - before.get(pid, ("", 0.0))[1] for pid, (_, spent) in after.items()}
     top = [pid for pid in sorted(used, key=lambda pid: used[pid], reverse=True)[:3] if used[pid] / span > NOISY_CORES]
     return max(0.0, foreign / span), [f"{after[pid][0]} (pid {pid})" for pid in top]
 
 
 def _other_sockets() -> tuple[Path, ...]:
-    """Where Docker Desktop and a rootless Docker put their socket; the SDK looks at /var/run/docker.sock only."""
+    """The sockets of Docker Desktop and of rootless Docker; the SDK tries /var/run/docker.sock only."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     return (Path.home() / ".docker/run/docker.sock", *([Path(runtime) / "docker.sock"] if runtime else []))
 
@@ -73,7 +70,7 @@ _PACKAGES = {
 
 @dataclass
 class Machine:
-    """Everything that the examination asks; each field can be replaced by a made-up answer."""
+    """Access to the system; tests replace fields."""
 
     host: Host = field(default_factory=Host)
     nvml: object = None  # None: the real pynvml

@@ -1,7 +1,7 @@
 """AMD GPUs through AMD SMI (the module amdsmi, which comes with ROCm).
 
-Written from AMD's API reference (rocm.docs.amd.com/projects/amdsmi, ROCm 6.0 to 7.2) and tested only against a
-made-up library that follows it: nobody has run this on an AMD GPU yet.
+Written from AMD's API reference (rocm.docs.amd.com/projects/amdsmi, ROCm 6.0 to 7.2) and tested only against a fake
+library: it has never run on an AMD GPU.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from orchestrator.machine.monitor.probes import GpuProbe, Unavailable, combine
 _ABSENT = "the Python package amdsmi cannot be used ({}); it comes with ROCm: pip install /opt/rocm/share/amd_smi"
 # indep_throttle_status, drivers/gpu/drm/amd/pm/swsmu/inc/amdgpu_smu.h: power and current limits, temperatures
 _POWER_BITS, _THERMAL_BITS = 0xFFFFFFFF, 0xFFFF << 32
-# From MI300 on the reasons are counters instead (gpu_metrics 1.5 and newer)
+# MI300 and newer have counters instead (gpu_metrics 1.5)
 _POWER_COUNTER = "ppt_residency_acc"
 _THERMAL_COUNTERS = tuple(f"{what}_residency_acc" for what in ("prochot", "socket_thm", "vr_thm", "hbm_thm"))
 
@@ -41,7 +41,7 @@ class AmdProbe(GpuProbe):
             self._open = True
             handles = self.library.amdsmi_get_processor_handles()
             by_address = {self.library.amdsmi_get_gpu_device_bdf(handle).lower(): handle for handle in handles}
-        except Exception as error:  # without its C library the import fails with OSError, KeyError…
+        except Exception as error:  # without the C library the import raises OSError, KeyError…
             raise Unavailable(_ABSENT.format(error)) from error
         for node in self._nodes:
             address = os.path.basename(os.path.realpath(self._host.path(f"/sys/class/drm/{node}/device"))).lower()
@@ -50,7 +50,7 @@ class AmdProbe(GpuProbe):
             self._gpus.append(by_address[address])
         driver = self.ask("driver", 0, "amdsmi_get_gpu_driver_info", self._gpus[0])
         limits = [_number(self._power(i, gpu), "power_limit") for i, gpu in enumerate(self._gpus)]
-        # Documented in W; releases before ROCm 7 answer in µW
+        # Documented in W; releases before ROCm 7 return µW
         limits = [limit / 1e6 if limit is not None and limit > 1e5 else limit for limit in limits]
         return {"driver": (driver or {}).get("driver_version"), **combine([{"power_limit_w": w} for w in limits])}
 
@@ -59,7 +59,7 @@ class AmdProbe(GpuProbe):
 
     def _fast(self, i: int, gpu) -> dict:
         counter = self.ask("energy", i, "amdsmi_get_energy_count", gpu)
-        # "power" was the accumulator's name before ROCm 6.4; times the resolution it gives µJ
+        # Called "power" before ROCm 6.4; accumulator times resolution is in µJ
         ticks, step = _number(counter, "energy_accumulator", "power"), _number(counter, "counter_resolution")
         memory = self.ask("memory", i, "amdsmi_get_gpu_vram_usage", gpu)  # MiB
         return {
@@ -71,15 +71,15 @@ class AmdProbe(GpuProbe):
 
     def _clock(self, i: int, gpu, domain: str) -> float | None:
         domains = self.library.AmdSmiClkType
-        found = self.ask(f"clock_{domain.lower()}", i, "amdsmi_get_clock_info", gpu, getattr(domains, domain))
-        return _number(found, "clk", "cur_clk")
+        clock = self.ask(f"clock_{domain.lower()}", i, "amdsmi_get_clock_info", gpu, getattr(domains, domain))
+        return _number(clock, "clk", "cur_clk")
 
     def _slow(self, i: int, gpu) -> dict:
         smi = self.library
-        where = (gpu, smi.AmdSmiTemperatureType.HOTSPOT, smi.AmdSmiTemperatureMetric.CURRENT)
-        degrees = self.ask("temperature", i, "amdsmi_get_temp_metric", *where)
+        sensor = (gpu, smi.AmdSmiTemperatureType.HOTSPOT, smi.AmdSmiTemperatureMetric.CURRENT)
+        degrees = self.ask("temperature", i, "amdsmi_get_temp_metric", *sensor)
         if isinstance(degrees, (int, float)) and degrees > 1000:
-            degrees /= 1000  # documented in m°C; recent releases answer in °C
+            degrees /= 1000  # documented in m°C; recent releases return °C
         return {
             "memory_clock_mhz": self._clock(i, gpu, "MEM"),
             "temperature_c": degrees,
@@ -88,7 +88,7 @@ class AmdProbe(GpuProbe):
         }
 
     def _throttle(self, i: int, metrics: dict | None) -> int | None:
-        """Slowdown reasons in NVML's bits: of now, or on MI300 and newer since the sample before."""
+        """Slowdown reasons as NVML's bits: current ones, or on MI300 and newer those since the last sample."""
         status = _number(metrics, "indep_throttle_status")
         counters = {name: _number(metrics, name) for name in (_POWER_COUNTER, *_THERMAL_COUNTERS)}
         before, self._counters[i] = self._counters.get(i, {}), counters
@@ -105,12 +105,12 @@ class AmdProbe(GpuProbe):
     def _processes(self, now_ns: int, pids: set[int] | None) -> float | None:
         listed = []
         for i, gpu in enumerate(self._gpus):
-            found = self.ask("processes", i, "amdsmi_get_gpu_process_list", gpu)
-            if found is None or not all(isinstance(process, dict) for process in found):
+            processes = self.ask("processes", i, "amdsmi_get_gpu_process_list", gpu)
+            if processes is None or not all(isinstance(process, dict) for process in processes):
                 return None  # handles instead of dictionaries before ROCm 6.0
-            for process in found:
+            for process in processes:
                 size = _number(process.get("memory_usage"), "vram_mem")  # bytes
-                if size != 0:  # every process that opened the driver is listed, also one that has nothing here
+                if size != 0:  # the list includes processes that opened the driver but use no memory
                     listed.append((process["pid"], None if size is None else round(size / MIB, 1)))
         return self.memory_of(listed, now_ns, pids)
 
@@ -122,7 +122,7 @@ class AmdProbe(GpuProbe):
 
 
 def _number(values: dict | None, *names: str) -> float | int | None:
-    """The first of these entries that is a number: what a GPU lacks is left out, or "N/A", or all ones."""
+    """The first of these entries that is a number: an unsupported one is missing, "N/A", or all ones."""
     for name in names:
         value = (values or {}).get(name)
         if isinstance(value, (int, float)) and value not in (0xFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF):

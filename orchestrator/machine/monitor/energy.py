@@ -1,4 +1,4 @@
-"""Energy per token from a monitor's record, and what in a record throws doubt on a measurement."""
+"""Energy per token, and the flags that follow from a monitor's record."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from itertools import pairwise
 
 from orchestrator.base.outcomes import Flag
 
-# nvmlClocksEventReason…, nvml.h; the AMD probe translates into the same bits
+# nvmlClocksEventReason…, nvml.h; the AMD probe converts to these bits
 POWER_CAP = 0x04  # SwPowerCap
 HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x08, 0x20, 0x40, 0x80
 SLOWED = HW_SLOWDOWN | SW_THERMAL | HW_THERMAL | POWER_BRAKE
-UPDATES = 10  # fewer updates of the counter within the spans: one of them more or less is 10 % and more
+UPDATES = 10  # with fewer counter updates within the spans, one more or less changes the result by 10 % or more
 
 Points = list[tuple[int, float]]
 
@@ -25,48 +25,49 @@ def per_token(record: dict, spans: list[tuple[int, int, int]]) -> dict:
         energy = Σ (E(end) - E(start)) / Σ tokens,   idle-subtracted = (Σ ΔE - P_idle · Σ Δt) / Σ tokens
 
     with E interpolated linearly between the counter's updates and P_idle the mean power before the mark "launch".
-    The subtracted value may be negative where the load is lost in the noise; it is printed so. `validity` is one of
+    The subtracted value may be negative if the load is lost in the noise, and is reported so. `validity` is one of
     "ok"; "coarse": the spans hold fewer than 10 updates of the counter (NVML's come every 20 to 100 ms); "shared": the
-    counter saw other processes (RAPL's always does: it counts the whole package); "unreadable: why", all else null.
+    counter includes other processes (RAPL's always does: it counts the whole package); "unreadable: reason", with the
+    numbers null.
     """
     series, source = record["series"], record.get("energy_source")
     points = _updates(record["t_ns"], series.get("energy_j", []))
     idle = _idle_power(record, points)
-    if why := _unreadable(record, points, spans):
-        return _result(None, None, None, source, f"unreadable: {why}")
+    if reason := _unreadable(record, points, spans):
+        return _result(None, None, None, source, f"unreadable: {reason}")
     tokens = sum(span[2] for span in spans)
     joules = sum(_at(points, end) - _at(points, start) for start, end, _ in spans)
     seconds = sum(end - start for start, end, _ in spans) / 1e9
     net = None if idle is None else (joules - idle * seconds) / tokens
-    ticks = sum(any(start <= t <= end for start, end, _ in spans) for t, _ in points)
+    updates = sum(any(start <= t <= end for start, end, _ in spans) for t, _ in points)
     shared = Flag.DEVICE_SHARED in record["flags"] or (source or "").startswith("RAPL")
-    validity = "coarse" if ticks < UPDATES else "shared" if shared else "ok"
+    validity = "coarse" if updates < UPDATES else "shared" if shared else "ok"
     return _result(joules / tokens, net, idle, source, validity)
 
 
 def flags(record: dict) -> list[str]:
-    """The record's flags, with those that its series tell.
+    """The record's flags, and those that follow from its series.
 
     "throttled": a thermal or power-brake slowdown during the launch, of the GPU or of the processor; "power_capped":
     the GPU ran at its power limit (usual under load, but not the same on every card).
     """
-    found = set(record["flags"])
+    names = set(record["flags"])
     launch = record["marks"].get("launch", 0)
     bits = 0
     for t, value in zip(record["t_ns"], record["series"].get("throttle", []), strict=False):
         bits |= value if value is not None and t >= launch else 0
     throttles = zip(record["t_ns"], record["series"].get("cpu_throttles", []), strict=False)
-    counts = [(t, n) for t, n in throttles if n is not None]
-    before = [n for t, n in counts if t <= launch] or [n for _, n in counts[:1]]
+    counts = [(t, count) for t, count in throttles if count is not None]
+    before = [count for t, count in counts if t <= launch] or [count for _, count in counts[:1]]
     if bits & SLOWED or (counts and counts[-1][1] > before[-1]):
-        found.add(Flag.THROTTLED)
+        names.add(Flag.THROTTLED)
     if bits & POWER_CAP:
-        found.add(Flag.POWER_CAPPED)
-    return sorted(found)
+        names.add(Flag.POWER_CAPPED)
+    return sorted(names)
 
 
 def integrate(t_ns: list[int], power_w: list[float | None]) -> list[float | None]:
-    """Joules since the first reading, by the trapezoidal rule; null where the power was not read."""
+    """Joules since the first reading, by the trapezoidal rule; None where no power was read."""
     joules: list[float | None] = []
     total, last = 0.0, None
     for t, power in zip(t_ns, power_w, strict=True):
@@ -91,7 +92,7 @@ def _result(gross, net, idle, source, validity) -> dict:
 
 
 def _updates(t_ns: list[int], joules: list[float | None]) -> Points:
-    """The samples at which the counter had moved: between its updates it repeats itself, which is no zero power."""
+    """The samples at which the counter changed; between updates it repeats its value, which is not zero power."""
     points: Points = []
     for t, value in zip(t_ns, joules, strict=False):
         if value is not None and (not points or value != points[-1][1]):
@@ -113,7 +114,7 @@ def _unreadable(record: dict, points: Points, spans: list[tuple[int, int, int]])
 
 
 def _idle_power(record: dict, points: Points) -> float | None:
-    """Mean power in W before the launch: of the counter where it moved often enough, else of the power readings."""
+    """Mean power in W before the launch, from the counter if it was updated often enough, else from power readings."""
     launch = record["marks"].get("launch")
     if launch is None:
         return None
@@ -121,14 +122,14 @@ def _idle_power(record: dict, points: Points) -> float | None:
     if len(idle) > UPDATES // 2:
         return (idle[-1][1] - idle[0][1]) / (idle[-1][0] - idle[0][0]) * 1e9
     powers = zip(record["t_ns"], record["series"].get("power_w", []), strict=False)
-    read = [power for t, power in powers if power is not None and t <= launch]
-    return sum(read) / len(read) if read else None
+    readings = [power for t, power in powers if power is not None and t <= launch]
+    return sum(readings) / len(readings) if readings else None
 
 
 def _at(points: Points, t: int) -> float:
-    """The counter at time `t` (ns), linear between its updates; flat before the first and after the last."""
-    after = bisect_right(points, t, key=lambda point: point[0])
-    if after in (0, len(points)):
-        return points[min(after, len(points) - 1)][1]
-    (t0, e0), (t1, e1) = points[after - 1 : after + 1]
+    """The counter at time `t` (ns): linear between updates, constant before the first and after the last."""
+    index = bisect_right(points, t, key=lambda point: point[0])
+    if index in (0, len(points)):
+        return points[min(index, len(points) - 1)][1]
+    (t0, e0), (t1, e1) = points[index - 1 : index + 1]
     return e0 + (e1 - e0) * (t - t0) / (t1 - t0)

@@ -12,7 +12,7 @@ _INSTANCE = "a MIG instance has no {} reading of its own: NVML's is the whole GP
 
 
 class Gpu(NamedTuple):
-    """Handles: `part` is what the launch was given; of a MIG instance `whole` is the GPU that it is part of."""
+    """NVML handles: `part` is the launch's device, `whole` its physical GPU; they differ for a MIG instance."""
 
     part: object
     whole: object
@@ -20,7 +20,7 @@ class Gpu(NamedTuple):
 
 
 class NvidiaProbe(GpuProbe):
-    """Energy (mJ counter, Volta and newer), power, clocks, temperature, slowdown reasons and memory of some GPUs.
+    """Energy (mJ counter, Volta and newer), power, clocks, temperature, slowdown reasons and memory of GPUs.
 
     NVML updates the energy counter every 20 to 100 ms; power is, on most GPUs since Ampere, a mean over the last
     second (nvml.h, nvmlDeviceGetPowerUsage). Several GPUs give sums, the lowest clock and the highest temperature.
@@ -62,7 +62,7 @@ class NvidiaProbe(GpuProbe):
     def _facts(self, i: int, gpu: Gpu) -> dict:
         limit = self.ask("power_limit", i, "nvmlDeviceGetPowerManagementLimit", gpu.whole)  # mW
         persistence = self.ask("persistence", i, "nvmlDeviceGetPersistenceMode", gpu.whole)
-        mig = self.ask("mig", i, "nvmlDeviceGetMigMode", gpu.whole)  # [now, after a reset]
+        mig = self.ask("mig", i, "nvmlDeviceGetMigMode", gpu.whole)  # [current, after a reset]
         ecc = self.ask("ecc", i, "nvmlDeviceGetEccMode", gpu.whole)  # likewise
         return {
             "power_limit_w": None if limit is None else limit / 1000,
@@ -73,10 +73,10 @@ class NvidiaProbe(GpuProbe):
 
     def _fast(self, i: int, gpu: Gpu) -> dict:
         nvml = self.library
-        energy = self.ask("energy", i, "nvmlDeviceGetTotalEnergyConsumption", gpu.part)  # first: nearest to now_ns
+        energy = self.ask("energy", i, "nvmlDeviceGetTotalEnergyConsumption", gpu.part)  # read first: closest to now_ns
         power = self.ask("power", i, "nvmlDeviceGetPowerUsage", gpu.part)
         clock = self.ask("sm_clock", i, "nvmlDeviceGetClockInfo", gpu.whole, nvml.NVML_CLOCK_SM)
-        # The name of release 535 and newer, and the one before
+        # The second name is that of releases before 535
         names = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
         memory = self.ask("memory", i, "nvmlDeviceGetMemoryInfo", gpu.part)
         return {
@@ -89,7 +89,7 @@ class NvidiaProbe(GpuProbe):
 
     def _slow(self, i: int, gpu: Gpu) -> dict:
         nvml = self.library
-        names = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")  # the second is on its way out
+        names = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")  # the second is deprecated
         usage = self.ask("utilization", i, "nvmlDeviceGetUtilizationRates", gpu.part)
         return {
             "memory_clock_mhz": self.ask("memory_clock", i, "nvmlDeviceGetClockInfo", gpu.whole, nvml.NVML_CLOCK_MEM),
@@ -98,17 +98,19 @@ class NvidiaProbe(GpuProbe):
         }
 
     def _processes(self, now_ns: int, pids: set[int] | None) -> float | None:
-        listed = []
+        listed: list[tuple[int, float | None]] = []
         for i, gpu in enumerate(self._gpus):
-            found = self.ask("processes", i, "nvmlDeviceGetComputeRunningProcesses", gpu.part)
-            if found is None:
+            processes = self.ask("processes", i, "nvmlDeviceGetComputeRunningProcesses", gpu.part)
+            if processes is None:
                 return None
-            # Bytes; None where the driver does not tell (WDDM, some containers)
-            listed += [(p.pid, None if p.usedGpuMemory is None else round(p.usedGpuMemory / MIB, 1)) for p in found]
+            # Bytes; None if the driver does not report it (WDDM, some containers)
+            used = [process.usedGpuMemory for process in processes]
+            sizes = [None if nbytes is None else round(nbytes / MIB, 1) for nbytes in used]
+            listed += zip((process.pid for process in processes), sizes, strict=True)
         return self.memory_of(listed, now_ns, pids)
 
     def lost(self, error: Exception, worked: bool) -> bool:
-        """A GPU that fell off the bus says so, or answers with "unknown error" what it answered before."""
+        """A GPU that fell off the bus reports so, or "unknown error" for a reading that worked before."""
         value, nvml = getattr(error, "value", None), self.library
         return value == nvml.NVML_ERROR_GPU_IS_LOST or (worked and value == nvml.NVML_ERROR_UNKNOWN)
 

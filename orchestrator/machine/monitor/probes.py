@@ -1,4 +1,4 @@
-"""What every source of samples has in common."""
+"""The base classes of the monitor's probes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.base.outcomes import Flag
 
-_TOGETHER: dict[str, Callable[[list], float]] = {
+_COMBINED_BY: dict[str, Callable[[list], float]] = {
     **dict.fromkeys(("energy_j", "power_w", "device_used_mib", "power_limit_w"), sum),
     **dict.fromkeys(("sm_clock_mhz", "memory_clock_mhz", "persistence", "ecc"), min),
     **dict.fromkeys(("temperature_c", "mig"), max),
@@ -19,7 +19,7 @@ _TOGETHER: dict[str, Callable[[list], float]] = {
 
 
 class Unavailable(Exception):
-    """A probe cannot go on. The message is the reason; `flag` goes into the record's flags."""
+    """A probe cannot continue. The message is the reason; `flag` goes into the record's flags."""
 
     def __init__(self, reason: str, flag: Flag | None = None):
         super().__init__(reason)
@@ -34,29 +34,30 @@ class Probe:
 
     def __init__(self) -> None:
         self.library: Any = None  # the driver's Python module
-        self.unavailable: dict[str, str] = {}  # topic → why
-        self.users: dict[int, tuple[int, int]] = {}  # PID on the device → (first, last) sight, ns
-        self._working: dict[tuple[str, int], str] = {}  # (topic, GPU) → the function that answered
+        self.unavailable: dict[str, str] = {}  # topic → reason
+        self.users: dict[int, tuple[int, int]] = {}  # PID on the device → first and last time seen, ns
+        self._working: dict[tuple[str, int], str] = {}  # (topic, GPU) → the function that worked
 
     def open(self) -> dict:
         """Static facts. Raises Unavailable."""
         return {}
 
     def sample(self, now_ns: int, pids: set[int] | None) -> dict[str, float | int | None]:
-        """Values by series name; a series may be left out of a sample. `pids` are the launch's. Raises Unavailable."""
+        """Values by series name; a sample may lack some. `pids` are the launch's. Raises Unavailable."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Give the driver back."""
+        """Release the driver."""
 
     def lost(self, error: Exception, worked: bool) -> bool:
-        """Whether an error means that the device is gone; `worked` tells if this reading was ever had."""
+        """Whether an error means that the device is gone; `worked`: this reading succeeded before."""
         return False
 
     def ask(self, topic: str, gpu: int, functions: str | tuple[str, ...], *arguments):
-        """One reading of the driver: the first of `functions` that this driver has; None where it cannot tell.
+        """Read a value from the driver with the first of `functions` that works; None if none does.
 
-        A reading that was never had is given up, with its reason; one that fails later is unknown for that sample.
+        A reading that fails the first time is not tried again, and the reason is recorded; one that fails later is None
+        in that sample.
         """
         if topic in self.unavailable:
             return None
@@ -65,7 +66,7 @@ class Probe:
         for name in (worked,) if worked else (functions,) if isinstance(functions, str) else functions:
             try:
                 value = getattr(self.library, name)(*arguments)
-            except Exception as error:  # each library has errors of its own, and old releases lack functions
+            except Exception as error:  # every library has its own errors, and old releases lack functions
                 reason = f"{self.maker}: {error}"
                 if self.lost(error, worked is not None):
                     raise Unavailable(reason, flag=Flag.GPU_LOST) from error
@@ -77,26 +78,26 @@ class Probe:
         return None
 
     def memory_of(self, listed: list[tuple[int, float | None]], now_ns: int, pids: set[int] | None) -> float | None:
-        """MiB that the launch's processes hold, of the driver's (PID, MiB) list; None where that is not known."""
+        """MiB that the launch's processes use, from the driver's (PID, MiB) list; None if unknown."""
         for pid, _ in listed:
             self.users[pid] = (self.users.get(pid, (now_ns,))[0], now_ns)
         own = [mib for pid, mib in listed if pids and pid in pids]
-        told = [mib for mib in own if mib is not None]
-        # None of ours listed is no zero: it has not begun, or the driver counts PIDs in another namespace
-        return sum(told) if own and len(told) == len(own) else None
+        sizes = [mib for mib in own if mib is not None]
+        # Not listed does not mean zero: the launch has not begun, or the driver lists PIDs of another namespace
+        return sum(sizes) if own and len(sizes) == len(own) else None
 
 
 def combine(gpus: list[dict]) -> dict:
-    """Readings of several GPUs as those of one device; unknown of one GPU is unknown of all."""
+    """Readings of several GPUs as those of one device; a value missing for one GPU is missing for all."""
     merged = {}
     for name in gpus[0] if gpus else ():
         values = [gpu[name] for gpu in gpus]
-        merged[name] = values[0] if len(values) == 1 else None if None in values else _TOGETHER[name](values)
+        merged[name] = values[0] if len(values) == 1 else None if None in values else _COMBINED_BY[name](values)
     return merged
 
 
 class GpuProbe(Probe):
-    """Some GPUs of one vendor, sampled together; what changes slowly and costs more, four times a second."""
+    """GPUs of one vendor, sampled together; slow readings are taken four times a second."""
 
     SLOW_NS = 250_000_000
 
@@ -108,7 +109,7 @@ class GpuProbe(Probe):
         self._slow_due = 0
 
     def sample(self, now_ns: int, pids: set[int] | None) -> dict[str, float | int | None]:
-        """Energy (J), power (W), SM clock (MHz), memory in use (MiB), slowdown bits; at times the slow ones too."""
+        """Energy (J), power (W), SM clock (MHz), memory in use (MiB), slowdown bits; the slow readings when due."""
         values = combine([self._fast(i, gpu) for i, gpu in enumerate(self._gpus)])
         if now_ns >= self._slow_due:
             self._slow_due = now_ns + self.SLOW_NS
@@ -117,7 +118,7 @@ class GpuProbe(Probe):
         return values
 
     def _fast(self, i: int, gpu) -> dict:
-        """What is read of GPU `i` at every sample."""
+        """The readings of GPU `i` that every sample has."""
         raise NotImplementedError
 
     def _slow(self, i: int, gpu) -> dict:
@@ -125,5 +126,5 @@ class GpuProbe(Probe):
         raise NotImplementedError
 
     def _processes(self, now_ns: int, pids: set[int] | None) -> float | None:
-        """MiB that the launch's processes hold on all GPUs, None where the driver does not tell."""
+        """MiB that the launch's processes use on all GPUs; None if the driver does not report it."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The processor's state: governor, turbo, clock, load, stolen time, thermal slowdowns."""
+"""The processor's state: governor, turbo, clock, load, steal time, thermal slowdowns."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from orchestrator.machine.host import Host
 from orchestrator.machine.monitor.probes import Probe
 
-EVERY_NS = 1_000_000_000  # /proc/stat of a large machine takes a millisecond: too dear for 20 Hz
-CLOCKS = 32  # as many processors' clocks are read at most, spread over all: each read may wake a core
+EVERY_NS = 1_000_000_000  # /proc/stat of a large machine takes a millisecond: too slow for 20 Hz
+CLOCKS = 32  # read at most, evenly spread over the processors: a read may wake a core
 CPU = "/sys/devices/system/cpu"
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 
@@ -29,7 +29,7 @@ class CpuProbe(Probe):
         self._due = 0
 
     def open(self) -> dict:
-        """Governor, turbo and the highest clock in MHz; null where the kernel does not say."""
+        """Governor, turbo and the highest clock in MHz; None if the kernel does not report it."""
         host = self._host
         clocks = host.glob(f"{CPU}/cpu[0-9]*/cpufreq/scaling_cur_freq")
         spread = clocks[:: max(1, -(-len(clocks) // CLOCKS))]
@@ -47,7 +47,7 @@ class CpuProbe(Probe):
             "cpu_max_mhz": max(filter(None, highest), default=0) / 1000 or None,
         }
 
-    def _open(self, series: str, paths: list, otherwise: str) -> None:
+    def _open(self, series: str, paths: list, reason: str) -> None:
         opened = []
         for path in paths:
             try:
@@ -57,10 +57,10 @@ class CpuProbe(Probe):
         if opened:
             self._files[series] = opened
         else:
-            self.unavailable[series] = otherwise
+            self.unavailable[series] = reason
 
     def sample(self, now_ns: int, pids: set[int] | None) -> dict:
-        """The four series; nothing until a second has passed."""
+        """The four series; empty within a second of the last sample."""
         if now_ns < self._due:
             return {}
         self._due = now_ns + EVERY_NS

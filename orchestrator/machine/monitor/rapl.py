@@ -8,7 +8,7 @@ import re
 from orchestrator.machine.host import Host
 from orchestrator.machine.monitor.probes import Probe, Unavailable
 
-ZONES = "/sys/class/powercap/intel-rapl:*"  # AMD's counters have the same name; intel-rapl-mmio repeats a package
+ZONES = "/sys/class/powercap/intel-rapl:*"  # AMD's counters have the same name; intel-rapl-mmio repeats packages
 _FOR_ROOT = (
     "the counters are for root only (CVE-2020-8694: they leak what others compute); to allow it until the next boot: "
     "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
@@ -16,10 +16,10 @@ _FOR_ROOT = (
 
 
 class RaplProbe(Probe):
-    """Joules of all packages and their memory since the first sample; they count everybody on the machine.
+    """Joules of all packages and their memory since the first sample, whichever process used them.
 
-    Packages hold their cores (subzones "core", "uncore") and "psys" holds the packages: adding those would count
-    twice. DRAM is outside of the package. Counters wrap at max_energy_range_uj (Documentation/power/powercap).
+    A package includes its cores (subzones "core", "uncore") and "psys" includes the packages: adding those would count
+    twice. DRAM is outside the package. Counters wrap at max_energy_range_uj (Documentation/power/powercap).
     """
 
     name, maker = "rapl", "RAPL"
@@ -27,12 +27,12 @@ class RaplProbe(Probe):
     def __init__(self, host: Host | None = None):
         super().__init__()
         self._host = host or Host()
-        self._zones: list[tuple[int, int]] = []  # (open file, where it wraps in µJ)
+        self._zones: list[tuple[int, int]] = []  # (file descriptor, wrap-around in µJ)
         self._last: list[int] = []
         self._total_uj = 0
 
     def open(self) -> dict:
-        """Open the counters. Raises Unavailable where there is none, or none for this user."""
+        """Open the counters. Raises Unavailable if there are none, or this user may not read them."""
         for zone in self._host.glob(ZONES):
             name = self._host.read(zone / "name") or ""
             if not re.match(r"package-\d|dram$", name):

@@ -1,4 +1,4 @@
-"""A row of a tensor table, and reading a binary file whose every length may be a lie."""
+"""A row of a tensor table, and a reader for binary files that trusts no length in them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import BinaryIO
 from orchestrator.base import reading
 from orchestrator.base.escape import visible
 
-MOST_DIMENSIONS = 8  # also keeps the product of a shape's numbers short
-MOST_TENSORS = 200_000  # the largest mixtures of experts have below 100 000
+MOST_DIMENSIONS = 8  # also bounds the size of a shape's product
+MOST_TENSORS = 200_000  # the largest mixtures of experts have fewer than 100 000
 LONGEST_NAME = 4096  # bytes
 LONGEST_MESSAGE = 400  # characters
-LARGEST_JSON = 16 * 2**20  # bytes; as Python objects some twenty times that
+LARGEST_JSON = 16 * 2**20  # bytes; Python objects take about twenty times that
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Tensor:
 
 
 class UnreadableArtefact(ValueError):
-    """A file is damaged or lies about itself. The message, one line, begins with the file's name."""
+    """A file is damaged or inconsistent. The message, one line, begins with the file's name."""
 
     def __init__(self, file: Path | str, reason: object):
         name = (file.name or str(file)) if isinstance(file, Path) else file
@@ -41,9 +41,9 @@ class UnreadableArtefact(ValueError):
 
 
 def plain_file(directory: Path, name: str) -> Path:
-    """The plain file `name` of `directory`. Raises Unreadable.
+    """The plain file `name` of `directory`. Raises UnreadableArtefact.
 
-    A link could lead to a file of the host's, and reading a pipe would wait forever.
+    A link could point to a file of the host, and reading a pipe would block forever.
     """
     path, shown = directory / name, name or directory.name
     try:
@@ -58,7 +58,7 @@ def plain_file(directory: Path, name: str) -> Path:
 
 
 def read_json(path: Path) -> object:
-    """The parsed JSON of a plain file. Raises Unreadable."""
+    """The parsed JSON of a plain file. Raises UnreadableArtefact."""
     try:
         return reading.parse(reading.read_text(path.resolve(), LARGEST_JSON))
     except reading.Unreadable as error:
@@ -68,7 +68,7 @@ def read_json(path: Path) -> object:
 
 
 class Binary:
-    """A little-endian file, read front to back. No more is ever read or allocated than the file has left."""
+    """A little-endian file, read front to back. Never reads or allocates more than the file has left."""
 
     def __init__(self, path: Path, handle: BinaryIO):
         self.path, self._handle = path, handle
@@ -81,17 +81,17 @@ class Binary:
         return self.size - self.at
 
     def skip(self, length: int) -> None:
-        """Pass over `length` bytes without reading them. Raises Unreadable."""
+        """Skip `length` bytes without reading them. Raises UnreadableArtefact."""
         self._check(length)
         self._handle.seek(length, os.SEEK_CUR)
         self.at += length
 
     def number(self, code: str) -> int:
-        """One number; `code` is a format character of `struct`. Raises Unreadable."""
+        """One number; `code` is a format character of `struct`. Raises UnreadableArtefact."""
         return struct.unpack(f"<{code}", self.take(struct.calcsize(f"<{code}")))[0]
 
     def take(self, length: int) -> bytes:
-        """The next `length` bytes. Raises Unreadable."""
+        """The next `length` bytes. Raises UnreadableArtefact."""
         self._check(length)
         raw = self._handle.read(length)
         if len(raw) != length:
@@ -100,7 +100,7 @@ class Binary:
         return raw
 
     def text(self, length: int) -> str:
-        """The next `length` bytes as a name. Raises Unreadable."""
+        """The next `length` bytes as a name. Raises UnreadableArtefact."""
         if length > LONGEST_NAME:
             raise UnreadableArtefact(self.path, f"has a name of {length} bytes at byte {self.at}")
         try:
@@ -109,7 +109,7 @@ class Binary:
             raise UnreadableArtefact(self.path, f"has a name that is no UTF-8 before byte {self.at}") from None
 
     def count(self, code: str, most: int, what: str) -> int:
-        """One number that must not exceed `most`. Raises Unreadable."""
+        """One number that must not exceed `most`. Raises UnreadableArtefact."""
         value = self.number(code)
         if value > most:
             raise UnreadableArtefact(self.path, f"claims {value} {what}; more than {most} are not believed")

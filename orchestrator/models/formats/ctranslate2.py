@@ -1,8 +1,8 @@
 """The variables of a CTranslate2 model.bin.
 
 Layout: ModelSpec._serialize in python/ctranslate2/specs/model_spec.py and Model::load in src/models/model.cc,
-https://github.com/OpenNMT/CTranslate2. These are the file's bytes: with a `compute_type` other than the one that it was
-converted to, CTranslate2 converts the weights again when it loads them.
+https://github.com/OpenNMT/CTranslate2. Sizes are those in the file: CTranslate2 converts the weights while loading if
+`compute_type` differs from the stored type.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from orchestrator.models.formats.binary import (
 
 SOURCE = "CTranslate2 variables"
 NAME = "model.bin"
-VERSIONS = (4, 5, 6)  # earlier ones store an item size in place of the dtype
+VERSIONS = (4, 5, 6)  # earlier ones store an item size instead of the dtype
 DTYPES = (("float32", 4), ("int8", 1), ("int16", 2), ("int32", 4), ("float16", 2), ("bfloat16", 2))
 
 
 def present(directory: Path) -> bool:
-    """Does the directory hold a model.bin?"""
+    """Whether the directory has a model.bin."""
     return (directory / NAME).exists()
 
 
 def read(directory: Path) -> list[Tensor]:
-    """The variables of model.bin; aliases, which share another's bytes, are none. Raises Unreadable."""
+    """The variables of model.bin, without aliases, which share another variable's bytes. Raises UnreadableArtefact."""
     path = plain_file(directory, NAME)
     with opened(path) as file:
         version = file.number("I")
         if version not in VERSIONS:
             raise UnreadableArtefact(path, f"is no CTranslate2 model of a known version (it says {version})")
         _string(file)  # the specification's name
-        file.number("I")  # and its revision
+        file.number("I")  # its revision
         rows = [_row(file) for _ in range(file.count("I", MOST_TENSORS, "variables"))]
         for _ in range(file.count("I", MOST_TENSORS, "aliases")):
             _string(file), _string(file)
@@ -64,7 +64,7 @@ def _row(file: Binary) -> Tensor:
 
 
 def _string(file: Binary) -> str:
-    """A string, stored as its length with the final zero byte, and that zero byte."""
+    """A string: its length including the final zero byte, then the bytes."""
     text = file.text(file.number("H"))
     if not text.endswith("\0"):
         raise UnreadableArtefact(file.path, f"has a name without its end before byte {file.at}")

@@ -1,7 +1,7 @@
 """The tensor table of GGUF files. Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
-Not the PyPI package `gguf`: it keeps every token and merge of the vocabulary as an array of its own, and believes
-the lengths that a file claims.
+The PyPI package `gguf` is not used: it trusts the lengths in the file, and keeps every token and merge of the
+vocabulary as an array.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ SOURCE = "GGUF tensor table"
 VERSIONS = (2, 3)
 DIMENSIONS = 4  # GGML_MAX_DIMS
 MOST_METADATA = 65_536
-MOST_ITEMS = 4_000_000  # of all metadata arrays of strings; the largest vocabularies with their merges have 0.8 million
+MOST_ITEMS = 4_000_000  # in all string arrays together; the largest vocabularies with their merges have 0.8 million
 LARGEST_ALIGNMENT = 65_536
 SPLIT = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 UINT32, STRING, ARRAY = 4, 8, 9
-SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # metadata type: its bytes
+SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # metadata type: bytes
 
-# Number: (name, weights of a block, bytes of a block). From enum ggml_type of ggml.h and GGML_QUANT_SIZES of gguf-py,
-# but Q8_1, which gguf-py gives 40 bytes, from ggml-common.h.
+# Number: (name, weights of a block, bytes of a block). From enum ggml_type of ggml.h and GGML_QUANT_SIZES of gguf-py;
+# Q8_1 from ggml-common.h, since gguf-py has 40 bytes for it.
 TYPES = {
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
     7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
@@ -38,12 +38,12 @@ TYPES = {
 
 
 def present(directory: Path) -> bool:
-    """Does the directory hold GGUF files?"""
+    """Whether the directory has GGUF files."""
     return any(directory.glob("*.gguf"))
 
 
 def read(directory: Path) -> list[Tensor]:
-    """The tensors of the one GGUF model of `directory`, which may be split into several files. Raises Unreadable."""
+    """The tensors of the only GGUF model in `directory`, which may be split into files. Raises UnreadableArtefact."""
     names = sorted(path.name for path in directory.glob("*.gguf"))
     parts = [SPLIT.fullmatch(name) for name in names]
     if all(parts) and len({(part["stem"], part["count"]) for part in parts}) == 1:
@@ -56,15 +56,15 @@ def read(directory: Path) -> list[Tensor]:
 
 
 def tensors(path: Path) -> list[Tensor]:
-    """The tensor table of one file. Raises Unreadable."""
+    """The tensor table of one file. Raises UnreadableArtefact."""
     with opened(path) as file:
-        count, said = _head(file, ("general.alignment",))
-        alignment = said.get("general.alignment", 32)
+        count, values = _head(file, ("general.alignment",))
+        alignment = values.get("general.alignment", 32)
         if not 0 < alignment <= LARGEST_ALIGNMENT or alignment & (alignment - 1):
             raise UnreadableArtefact(path, f"wants its tensors aligned to {alignment} bytes")
         rows = [_row(file) for _ in range(count)]
         start = _padded(file.at, alignment)
-        # llama.cpp, too, refuses tables with gaps and overlaps: gguf_init_from_file_impl in ggml/src/gguf.cpp.
+        # llama.cpp also refuses gaps and overlaps: gguf_init_from_file_impl in ggml/src/gguf.cpp.
         expected = end = 0
         for tensor, offset in rows:
             if offset != expected:
@@ -79,25 +79,25 @@ def tensors(path: Path) -> list[Tensor]:
 
 
 def metadata(path: Path, wanted: tuple[str, ...]) -> dict[str, int | list[str]]:
-    """Of the keys `wanted`, those that the file has: whole numbers, and lists of texts. Raises Unreadable."""
+    """The values of the keys in `wanted` that exist: integers and lists of strings. Raises UnreadableArtefact."""
     with opened(path) as file:
         return _head(file, wanted)[1]
 
 
 def _head(file: Binary, wanted: tuple[str, ...]) -> tuple[int, dict[str, int | list[str]]]:
-    """The number of tensors, and of the metadata what `wanted` names."""
+    """The number of tensors, and the metadata values of the keys in `wanted`."""
     if file.take(4) != b"GGUF":
         raise UnreadableArtefact(file.path, "is no GGUF file")
     version = file.number("I")
     if version not in VERSIONS:
         raise UnreadableArtefact(file.path, f"has the GGUF version {version}; 2 and 3 are known")
     count = file.count("Q", MOST_TENSORS, "tensors")
-    found: dict[str, int | list[str]] = {}
+    values: dict[str, int | list[str]] = {}
     items = 0
     for _ in range(file.count("Q", MOST_METADATA, "metadata entries")):
         key, kind = file.text(file.number("Q")), file.number("I")
         if key in wanted and kind == UINT32:
-            found[key] = file.number("I")
+            values[key] = file.number("I")
         elif kind == ARRAY:
             kind, length = file.number("I"), file.number("Q")
             items += length if kind == STRING else 0
@@ -106,12 +106,12 @@ def _head(file: Binary, wanted: tuple[str, ...]) -> tuple[int, dict[str, int | l
                     file.path, f"claims {items} strings of metadata; more than {MOST_ITEMS} are not believed"
                 )
             if key in wanted and kind == STRING:
-                found[key] = [file.text(file.number("Q")) for _ in range(length)]
+                values[key] = [file.text(file.number("Q")) for _ in range(length)]
             else:
                 _skip(file, kind, length)
         else:
             _skip(file, kind, 1)
-    return count, found
+    return count, values
 
 
 def _skip(file: Binary, kind: int, times: int) -> None:
@@ -125,7 +125,7 @@ def _skip(file: Binary, kind: int, times: int) -> None:
 
 
 def _row(file: Binary) -> tuple[Tensor, int]:
-    """One tensor and the offset of its data, in bytes from the first tensor's."""
+    """One tensor and the offset of its data in bytes, relative to the first tensor's."""
     name = file.text(file.number("Q"))
     shape = tuple(file.number("Q") for _ in range(file.count("I", DIMENSIONS, f"dimensions of {name!r}")))
     kind, offset = file.number("I"), file.number("Q")
@@ -135,7 +135,7 @@ def _row(file: Binary) -> tuple[Tensor, int]:
     row = shape[0] if shape else 1
     if row % weights:
         raise UnreadableArtefact(file.path, f"stores {name!r} as {dtype}, whose blocks do not divide its rows of {row}")
-    # GGUF has the row length first.
+    # GGUF stores the row length first.
     return Tensor(name, shape[::-1], dtype, prod(shape) // weights * size, file.path.name), offset
 
 

@@ -1,7 +1,7 @@
-"""The initializers and constants of an ONNX graph, those stored as external data included.
+"""The initializers and constants of an ONNX graph, including external data.
 
-Format: onnx/onnx.proto and ExternalData.md of https://github.com/onnx/onnx. External data is not opened; what is stored
-inline, at most 2 GiB, is read as part of the graph.
+Format: onnx/onnx.proto and ExternalData.md of https://github.com/onnx/onnx. External data is not opened; inline
+data, at most 2 GiB, is read as part of the graph.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from orchestrator.models.formats.binary import (
 
 SOURCE = "ONNX initializers"
 GENAI = "genai_config.json"
-LARGEST = 2**31  # bytes; the limit of protobuf
+LARGEST = 2**31  # bytes; protobuf's limit
 STRING = "string"
 BITS = {
     "float": 32, "uint8": 8, "int8": 8, "uint16": 16, "int16": 16, "int32": 32, "int64": 64, "bool": 8, "float16": 16,
@@ -35,17 +35,17 @@ NUMBERS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data
 
 
 def present(directory: Path) -> bool:
-    """Does the directory hold ONNX graphs?"""
+    """Whether the directory has ONNX graphs."""
     return any(directory.glob("*.onnx"))
 
 
 def read(directory: Path) -> list[Tensor]:
-    """The tensors of the graph that decodes: the one genai_config.json names, else the only one. Raises Unreadable."""
+    """The tensors of the decoder: the graph in genai_config.json, else the only one. Raises UnreadableArtefact."""
     path = plain_file(directory, _graph_name(directory))
     if path.stat().st_size >= LARGEST:
         raise UnreadableArtefact(path, f"has {path.stat().st_size} bytes, more than a graph can have")
     try:
-        import onnx  # noqa: PLC0415 - half a second that the other formats need not pay
+        import onnx  # noqa: PLC0415 - takes half a second, for this format only
         from google.protobuf.message import DecodeError  # noqa: PLC0415
     except ImportError as error:
         raise UnreadableArtefact(path, f"cannot be read: {error}") from None
@@ -55,7 +55,7 @@ def read(directory: Path) -> list[Tensor]:
         raise UnreadableArtefact(path, "is no ONNX graph") from None
     rows = []
     try:
-        for name, proto in _stored(model.graph, [node for each in model.functions for node in each.node]):
+        for name, proto in _stored(model.graph, [node for function in model.functions for node in function.node]):
             rows.append(_row(path, name, proto, onnx.TensorProto))
             if len(rows) > MOST_TENSORS:
                 raise UnreadableArtefact(path, f"has more than {MOST_TENSORS} tensors, which is not believed")
@@ -81,7 +81,7 @@ def _graph_name(directory: Path) -> str:
 
 
 def _stored(graph: Any, more_nodes: Iterable[Any] = ()) -> Iterator[tuple[str, Any]]:
-    """Name and TensorProto of all that a graph, the branches in it, and `more_nodes` store."""
+    """(name, TensorProto) of everything stored in a graph, its branches, and `more_nodes`."""
     for tensor in graph.initializer:
         yield tensor.name, tensor
     for sparse in graph.sparse_initializer:
@@ -92,7 +92,7 @@ def _stored(graph: Any, more_nodes: Iterable[Any] = ()) -> Iterator[tuple[str, A
             if attribute.HasField("t"):
                 yield node.output[0] if node.output else node.name, attribute.t
             for branch in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _stored(branch)  # no deeper than protobuf itself allows: 100 levels
+                yield from _stored(branch)  # protobuf limits the depth to 100 levels
 
 
 def _row(path: Path, name: str, proto: Any, types: Any) -> Tensor:
@@ -114,15 +114,15 @@ def _row(path: Path, name: str, proto: Any, types: Any) -> Tensor:
             )
     else:
         stored = sum(len(getattr(proto, field)) for field in NUMBERS)
-        # Types below 8 bits come packed, a byte in a number; complex ones as two numbers.
-        wanted = nbytes if BITS[dtype] < 8 else prod(shape) * (2 if dtype.startswith("complex") else 1)
-        if stored != wanted:
-            raise UnreadableArtefact(path, f"gives {name!r} {stored} numbers, where {wanted} are expected")
+        # Types below 8 bits are packed, one byte per number; a complex value is two numbers.
+        expected = nbytes if BITS[dtype] < 8 else prod(shape) * (2 if dtype.startswith("complex") else 1)
+        if stored != expected:
+            raise UnreadableArtefact(path, f"gives {name!r} {stored} numbers, where {expected} are expected")
     return Tensor(name, shape, dtype, nbytes, path.name)
 
 
 def _check_external(path: Path, name: str, proto: Any, nbytes: int) -> None:
-    """Raises Unreadable where the file that is to hold the tensor does not."""
+    """Raises UnreadableArtefact unless the external file contains the tensor."""
     facts = {entry.key: entry.value for entry in proto.external_data}
     data = plain_file(path.parent, facts.get("location", ""))
     try:

@@ -1,6 +1,6 @@
 """The tensors of safetensors files: checkpoints, and the folders of AWQ, GPTQ, compressed-tensors and ExLlama.
 
-Format: https://github.com/huggingface/safetensors#format. Packed integers count as the bytes that they are.
+Format: https://github.com/huggingface/safetensors#format. Packed integers are listed as the bytes they are stored in.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ BITS = {
 
 
 def present(directory: Path) -> bool:
-    """Does the directory hold safetensors files?"""
+    """Whether the directory has safetensors files."""
     return any(directory.glob("*.safetensors"))
 
 
 def read(directory: Path) -> list[Tensor]:
-    """The tensors of the files that a loader takes: those of the index, else model.safetensors, else all.
+    """The tensors of the files that are loaded: those in the index, else model.safetensors, else all.
 
-    Raises Unreadable.
+    Raises UnreadableArtefact.
     """
     rows = [tensor for name in _files(directory) for tensor in tensors(plain_file(directory, name))]
     names = set()
@@ -51,7 +51,7 @@ def read(directory: Path) -> list[Tensor]:
 
 
 def tensors(path: Path) -> list[Tensor]:
-    """The tensors of one file, in the order of their data. Raises Unreadable."""
+    """The tensors of one file, in the order of their data. Raises UnreadableArtefact."""
     with opened(path) as file:
         length = file.number("Q")
         if length > LARGEST_JSON:
@@ -62,7 +62,7 @@ def tensors(path: Path) -> list[Tensor]:
         header = read_header(path)
     except UserError as error:
         raise UnreadableArtefact(path, str(error).removeprefix(f"{path} ")) from None
-    except (RecursionError, ValueError):  # nested too deeply; a number too long to be printed
+    except (RecursionError, ValueError):  # nested too deeply, or a number too long to print
         raise UnreadableArtefact(path, "has an unreadable safetensors header") from None
     if len(header) > MOST_TENSORS:
         raise UnreadableArtefact(path, f"has {len(header)} tensors; more than {MOST_TENSORS} are not believed")
@@ -88,12 +88,12 @@ def _files(directory: Path) -> list[str]:
 
 
 def _row(path: Path, name: str, entry: dict) -> tuple[int, Tensor]:
-    """Where the tensor's data begins, and the tensor."""
+    """(offset of the tensor's data, the tensor)."""
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry["data_offsets"]
-    good = len(name) <= LONGEST_NAME and isinstance(dtype, str)
-    good = good and isinstance(shape, list) and len(shape) <= MOST_DIMENSIONS and all(map(is_count, shape))
-    good = good and isinstance(offsets, list) and len(offsets) == 2 and all(map(is_count, offsets))
-    if not good or offsets[0] > offsets[1]:
+    is_valid = len(name) <= LONGEST_NAME and isinstance(dtype, str)
+    is_valid = is_valid and isinstance(shape, list) and len(shape) <= MOST_DIMENSIONS and all(map(is_count, shape))
+    is_valid = is_valid and isinstance(offsets, list) and len(offsets) == 2 and all(map(is_count, offsets))
+    if not is_valid or offsets[0] > offsets[1]:
         raise UnreadableArtefact(path, f"describes {name[:80]!r} in a way that cannot be")
     nbytes = offsets[1] - offsets[0]
     if dtype in BITS and nbytes != -(-prod(shape) * BITS[dtype] // 8):

@@ -1,4 +1,4 @@
-"""`ORG/NAME[@REV]`: a model of the hub, fetched by a process of its own that alone has the network and the token."""
+"""`ORG/NAME[@REV]`: a model of the hub, fetched by a separate process, the only one with the network and the token."""
 
 import json
 import os
@@ -27,47 +27,47 @@ ROOT = Path(__file__).resolve().parents[3]
 def fetch(spec: str, cache: Path, say: Callable[[str], None], file: str | None = None) -> tuple[str, Path]:
     """Bring the model `ORG/NAME[@REV]` (`SPEC` matches) into the cache: `("ORG/NAME@<12 digits>", folder)`.
 
-    With `file`, only that one GGUF file of it; the folder is named by the commit in either case.
+    With `file`, only that GGUF file; the folder is named after the commit in either case.
 
-    REV is a branch, a tag or a commit; without one it is `main`. A commit that is in the cache is taken without any
-    network. A branch or tag is asked for, since it moves; if the hub cannot be reached, the commit it was at last time
-    is taken, and that is said. The caller verifies the folder's manifest.
+    REV is a branch, a tag or a commit (default: `main`). A cached commit needs no network. A branch or tag is resolved
+    on the hub, since it moves; if the hub cannot be reached, its last commit in the cache is used, with a notice. The
+    caller verifies the folder's manifest.
 
-    Raises CellError `fetch_failed` with one line that says what, why and what to do, and UserError if the model is not
-    one that may be loaded (`checkpoint.validate`).
+    Raises CellError `fetch_failed`, one line that says what, why and what to do; UserError for a model that must not be
+    loaded (`checkpoint.validate`).
     """
     match = SPEC.fullmatch(spec)
     repo, revision = match["repo"], match["revision"] or "main"
     root = cache / "models" / "hub" / repo.replace("/", "--")
-    if file:  # a repository of GGUF files holds the model once for every type, and a run needs one of them
+    if file:  # a GGUF repository has one file per type, and a run needs one of them
         root = cache / "models" / "gguf" / f"{repo}/{file}".replace("/", "--")
     commit = _cached_commit(root, revision)
     if not commit:
         root.mkdir(parents=True, exist_ok=True)
         with only_one(root / ".lock", f"fetching {repo}", say):
-            commit = _cached_commit(root, revision) or _bring(repo, revision, root, say, file)
+            commit = _cached_commit(root, revision) or _download(repo, revision, root, say, file)
     if not commit.startswith(revision):
         say(f"{repo}: {revision if match['revision'] else 'no revision given, so main, which'} is commit {commit}")
     return f"{repo}@{commit[:SHOWN]}", root / commit
 
 
 def _cached_commit(root: Path, revision: str) -> str | None:
-    """The one cached commit that starts with `revision`, so that the name shown in a table can be given back."""
+    """The only cached commit that starts with `revision`: --model accepts the short commit that tables show."""
     if not COMMIT.fullmatch(revision):
         return None
-    found = [path.name for path in root.glob(f"{revision}*") if path.is_dir()]
-    return found[0] if len(found) == 1 else None
+    commits = [path.name for path in root.glob(f"{revision}*") if path.is_dir()]
+    return commits[0] if len(commits) == 1 else None
 
 
-def _bring(repo: str, revision: str, root: Path, say: Callable[[str], None], file: str | None) -> str:
-    """Resolve `revision` and have its commit in `root`. Returns the commit."""
-    seen = root / "revisions.json"
-    known = json.loads(seen.read_text()) if seen.exists() else {}
+def _download(repo: str, revision: str, root: Path, say: Callable[[str], None], file: str | None) -> str:
+    """Resolve `revision`, download its commit into `root` unless it is cached, and return the commit."""
+    record = root / "revisions.json"
+    commits = json.loads(record.read_text()) if record.exists() else {}
     request = {"repo": repo, "revision": revision, "root": str(root), "backoff_s": BACKOFF_S, "file": file}
     answer = _fetch_step(request, say)
-    if answer.get("unreachable") and (root / known.get(revision, "never seen")).is_dir():
+    if answer.get("unreachable") and (root / commits.get(revision, "never seen")).is_dir():
         say(f"{answer['failed']}; using the commit that {revision} was at last time")
-        return known[revision]
+        return commits[revision]
     if "failed" in answer:
         raise CellError("fetch_failed", answer["failed"])
     if "refused" in answer:
@@ -75,13 +75,13 @@ def _bring(repo: str, revision: str, root: Path, say: Callable[[str], None], fil
     commit = answer["commit"]
     if not (root / commit).is_dir():
         _accept(root / f".incomplete-{commit}", root / commit, repo, file, say)
-    write_json(seen, known | {revision: commit})
+    write_json(record, commits | {revision: commit})
     return commit
 
 
 def _accept(fetched: Path, final: Path, repo: str, file: str | None, say: Callable[[str], None]) -> None:
-    """Give a complete download its manifest and its final name. Raises UserError if it is not a loadable checkpoint."""
-    shutil.rmtree(fetched / ".cache", ignore_errors=True)  # where huggingface_hub keeps what it needs to resume
+    """Write the manifest of a complete download and rename it. Raises UserError if it must not be loaded."""
+    shutil.rmtree(fetched / ".cache", ignore_errors=True)  # huggingface_hub's state for resuming
     try:
         if file:
             gguf.tensors(fetched / file)
@@ -97,7 +97,7 @@ def _accept(fetched: Path, final: Path, repo: str, file: str | None, say: Callab
 
 
 def _fetch_step(request: dict, say: Callable[[str], None]) -> dict:
-    """Run hub_fetch.py on `request`, hand its lines on to `say`, and return its answer."""
+    """Run fetch_step.py on `request`, pass its lines to `say`, and return its answer."""
     with tempfile.TemporaryDirectory(prefix="hub-fetch-") as private:  # mode 0700
         token, answer, log = (Path(private) / name for name in ("token", "answer.json", "log"))
         environment = {name: value for name, value in os.environ.items() if name not in TOKEN_VARIABLES} | {
@@ -138,9 +138,9 @@ def _fetch_step(request: dict, say: Callable[[str], None]) -> dict:
 
 
 def _token() -> str | None:
-    """The user's token, from where huggingface_hub looks for it: a variable, else the file that its login wrote.
+    """The user's token, from the places that huggingface_hub uses: a variable, else the file of its login.
 
-    Read here by hand, because the library's own function may go to the network to renew a login.
+    The library's own function is not used: it may access the network to renew a login.
     """
     for variable in TOKEN_VARIABLES:
         if os.environ.get(variable, "").strip():

@@ -1,8 +1,7 @@
 """The fetch step: the only process that talks to the hub. `python -m orchestrator.models.hub.fetch_step`
 
-Reads from stdin one JSON object: `repo`, `revision`, `root` (folder of this repository in the cache), `backoff_s`,
-`file` (null, or the one GGUF file to fetch) and `answer` (the file for the outcome). Prints progress
-lines. The outcome is one of
+Reads one JSON object from stdin: `repo`, `revision`, `root` (folder of this repository in the cache), `backoff_s`,
+`file` (null, or the GGUF file to fetch) and `answer` (the file for the outcome). Prints progress. The outcome is one of
 
     {"commit": "<40 digits>"}             the files are in root/.incomplete-<commit>, checked against the hub's hashes
     {"failed": "<one line>", "unreachable": true or false}
@@ -45,7 +44,7 @@ WANTED = (
 
 
 def main() -> None:
-    """One request from stdin, one outcome into the answer file."""
+    """Read a request from stdin and write the outcome to the answer file."""
     request = json.load(sys.stdin)
     try:
         outcome = {"commit": run(request)}
@@ -57,13 +56,13 @@ def main() -> None:
 
 
 def run(request: dict) -> str:
-    """Resolve the revision, download what is wanted and not there yet, check it. Returns the commit."""
+    """Resolve the revision, download and check the files that are missing. Returns the commit."""
     repo, revision, root = request["repo"], request["revision"], Path(request["root"])
 
-    def patiently(call: Callable[[], Any]) -> Any:
+    def retried(call: Callable[[], Any]) -> Any:
         return with_retries(call, f"{repo}@{revision}", request["backoff_s"])
 
-    info = patiently(lambda: HfApi().model_info(repo, revision=revision, files_metadata=True))
+    info = retried(lambda: HfApi().model_info(repo, revision=revision, files_metadata=True))
     if not re.fullmatch("[0-9a-f]{40}", info.sha or ""):
         raise Failed(f"{repo}@{revision}: the hub at {host()} names no commit for it; check HF_ENDPOINT")
     if (root / info.sha).is_dir():
@@ -75,48 +74,48 @@ def run(request: dict) -> str:
     need_disk(folder, total - _bytes_in(folder), repo)
     print(f"fetching {repo}@{info.sha[:12]} from {host()}: {len(files)} files, {total / GIB:.1f} GiB", flush=True)
     threading.Thread(target=_report, args=(repo, folder, total), daemon=True).start()
-    # Not snapshot_download: where the hub lists no files it returns a folder that exists as if it were complete.
+    # Not snapshot_download: if the hub lists no files, it returns an existing folder as if it were complete.
     for file in sorted(files, key=lambda file: (file.rfilename != "config.json", file.rfilename)):
-        patiently(lambda name=file.rfilename: hf_hub_download(repo, name, revision=info.sha, local_dir=folder))
+        retried(lambda name=file.rfilename: hf_hub_download(repo, name, revision=info.sha, local_dir=folder))
         check(folder / file.rfilename, file, repo)
-        if file.rfilename == "config.json":  # first, so that a model that is refused costs no gigabytes
+        if file.rfilename == "config.json":  # first, so that refusing a model costs no gigabytes
             checkpoint.read_config(folder, repo)
     return info.sha
 
 
 def wanted(repo: str, siblings: list) -> list:
-    """The files to fetch. Raises UserError if there are no safetensors among them."""
+    """The files to fetch. Raises UserError if they include no safetensors."""
     top = [file for file in siblings if "/" not in file.rfilename]
     files = [file for file in top if any(fnmatch(file.rfilename, pattern) for pattern in WANTED)]
     if any(file.rfilename == "model.safetensors.index.json" for file in files):
-        # Some repositories hold the same weights a second time, in their author's own layout.
+        # Some repositories have the weights a second time, in their author's layout.
         files = [file for file in files if not fnmatch(file.rfilename, "consolidated*.safetensors")]
     if not any(file.rfilename == "config.json" for file in files):
         raise UserError(f"{repo} has no config.json: it is not a model that transformers could load")
     if not any(file.rfilename.endswith(".safetensors") for file in files):
-        others = [file.rfilename for file in top if file.rfilename.endswith((".bin", ".pt", ".pth", ".ckpt", ".gguf"))]
-        has = f" (it has {', '.join(others[:3])})" if others else ""
+        refused = [file.rfilename for file in top if file.rfilename.endswith((".bin", ".pt", ".pth", ".ckpt", ".gguf"))]
+        hint = f" (it has {', '.join(refused[:3])})" if refused else ""
         raise UserError(
-            f"{repo} has no *.safetensors{has}: pickle files are not loaded; choose a repository with safetensors, or "
+            f"{repo} has no *.safetensors{hint}: pickle files are not loaded; choose a repository with safetensors, or "
             "convert the weights and give the directory"
         )
     return files
 
 
 def one_file(repo: str, siblings: list, name: str) -> list:
-    """The file `name`, in a list. Raises UserError, the closest name first, if the repository has none of it."""
-    found = [file for file in siblings if file.rfilename == name]
-    if not found:
+    """The file `name`, in a list. Raises UserError, the closest name first, if the repository lacks it."""
+    files = [file for file in siblings if file.rfilename == name]
+    if not files:
         raise unknown(
-            f"file of {repo}", name, [each.rfilename for each in siblings if each.rfilename.endswith(".gguf")]
+            f"file of {repo}", name, [file.rfilename for file in siblings if file.rfilename.endswith(".gguf")]
         )
-    return found
+    return files
 
 
 def check(path: Path, file: Any, repo: str) -> None:
-    """Compare a download with the hash that the hub gives: sha256 of a large file, git blob id of a small one.
+    """Compare a download with the hub's hash: sha256 of a large file, git blob id of a small one.
 
-    A file that differs is deleted, so that it is neither used nor resumed. Raises Failed.
+    A file that differs is deleted, so that it is neither used nor resumed; raises Failed.
     """
     if file.lfs:
         kind, expected, sha = "sha256", file.lfs.sha256, hashlib.sha256()
@@ -141,8 +140,8 @@ def _report(repo: str, folder: Path, total: int) -> None:
         time.sleep(SAY_EVERY_S)
         done = _bytes_in(folder)
         rate = (done - before) / (time.monotonic() - start)
-        left = f", about {(total - done) / rate:.0f} s left" if 0 < done < total and rate > 0 else ""
-        print(f"fetching {repo}: {done / GIB:.2f} of {total / GIB:.2f} GiB{left}", flush=True)
+        remaining = f", about {(total - done) / rate:.0f} s left" if 0 < done < total and rate > 0 else ""
+        print(f"fetching {repo}: {done / GIB:.2f} of {total / GIB:.2f} GiB{remaining}", flush=True)
 
 
 def _bytes_in(folder: Path) -> int:
@@ -151,7 +150,7 @@ def _bytes_in(folder: Path) -> int:
         try:
             total += path.stat().st_size if path.is_file() else 0
         except FileNotFoundError:
-            continue  # renamed meanwhile
+            continue  # renamed in between
     return total
 
 

@@ -1,4 +1,4 @@
-"""What went wrong between this machine and the hub: worth another try or not, and in one line what to do."""
+"""Errors between this machine and the hub: whether to retry, and one line that says what to do."""
 
 import os
 import re
@@ -23,40 +23,40 @@ CUT = "Consistency check failed"  # huggingface_hub's words for a download that 
 
 
 class Failed(Exception):
-    """The step is over. `unreachable`: the hub did not answer at all."""
+    """The fetch step failed. `unreachable`: the hub did not answer at all."""
 
     def __init__(self, line: str, unreachable: bool = False):
         super().__init__(line)
         self.unreachable = unreachable
 
 
-class _Passing(Failed):
-    """May be over after a while."""
+class _Temporary(Failed):
+    """May succeed later."""
 
 
 def with_retries(call: Callable[[], Any], what: str, backoff_s: float) -> Any:
-    """`call()`, again up to RETRIES times after 429, 5xx and connection errors. Raises Failed.
+    """`call()`, repeated up to RETRIES times after 429, 5xx and connection errors. Raises Failed.
 
-    With jitter, so that many clients that were refused together do not come back together.
+    Jitter keeps clients that were refused together from retrying together.
     """
     retrying = Retrying(
-        retry=retry_if_exception_type(_Passing),
+        retry=retry_if_exception_type(_Temporary),
         stop=stop_after_attempt(RETRIES + 1),
         wait=wait_exponential(multiplier=backoff_s) + wait_random(0, backoff_s),
         before_sleep=_announce,
         reraise=True,
     )
-    return retrying(_explained, call, what)
+    return retrying(_call, call, what)
 
 
-def _explained(call: Callable[[], Any], what: str) -> Any:
-    """`call()`; whatever it raises becomes Failed, in one line."""
+def _call(call: Callable[[], Any], what: str) -> Any:
+    """`call()`; any exception becomes a Failed of one line."""
     try:
         return call()
     except Exception as error:
         status, unreachable = diagnose(error)
-        passing = unreachable or CUT in str(error) or status == 429 or (status or 0) >= 500
-        kind = _Passing if passing and not constants.HF_HUB_OFFLINE else Failed
+        is_temporary = unreachable or CUT in str(error) or status == 429 or (status or 0) >= 500
+        kind = _Temporary if is_temporary and not constants.HF_HUB_OFFLINE else Failed
         raise kind(explain(error, status, unreachable, what), unreachable) from None
 
 
@@ -66,51 +66,51 @@ def _announce(state: RetryCallState) -> None:
 
 
 def diagnose(error: BaseException) -> tuple[int | None, bool]:
-    """`(HTTP status or None, whether the hub could not be reached)` of an error or of what it was raised from."""
-    seen: list[BaseException] = []
-    step: BaseException | None = error
-    while step is not None and step not in seen:
-        seen.append(step)
-        step = step.__cause__ or step.__context__
-    for step in seen:
-        status = getattr(getattr(step, "response", None), "status_code", None)
+    """`(HTTP status or None, whether the hub could not be reached)` of an error or its causes."""
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    for link in chain:
+        status = getattr(getattr(link, "response", None), "status_code", None)
         if isinstance(status, int):
             return status, False
     network = any(
-        isinstance(step, ConnectionError | TimeoutError) or type(step).__module__.split(".")[0] in NETWORK_LIBRARIES
-        for step in seen
+        isinstance(link, ConnectionError | TimeoutError) or type(link).__module__.split(".")[0] in NETWORK_LIBRARIES
+        for link in chain
     )
     return None, network
 
 
 def explain(error: BaseException, status: int | None, unreachable: bool, what: str) -> str:
-    """One line: what was asked for, what happened, what to do. Never a message that could hold a secret."""
+    """One line: the request, what happened, what to do. Contains no secret."""
     if constants.HF_HUB_OFFLINE:
         return f"{what}: not in the cache, and HF_HUB_OFFLINE forbids to fetch it; unset it"
     has_token = bool(_secret())
-    asked = f"{what}: the hub at {host()}"
+    subject = f"{what}: the hub at {host()}"
     name = "check the name (nor is there a directory of that name here)"
     if status == 401 and has_token:
-        return f"{asked} refuses the token, or has no such model (HTTP 401); renew HF_TOKEN, or {name}"
+        return f"{subject} refuses the token, or has no such model (HTTP 401); renew HF_TOKEN, or {name}"
     if status == 401:
-        return f"{asked} wants a token, or has no such model (HTTP 401); set HF_TOKEN, or {name}"
+        return f"{subject} wants a token, or has no such model (HTTP 401); set HF_TOKEN, or {name}"
     if status == 403:
-        return f"{asked} denies access (HTTP 403); accept the model's terms on its page, and set HF_TOKEN"
+        return f"{subject} denies access (HTTP 403); accept the model's terms on its page, and set HF_TOKEN"
     if status == 404:
-        return f"{asked} has no such model or revision (HTTP 404); {name}"
+        return f"{subject} has no such model or revision (HTTP 404); {name}"
     if status == 429:
-        return f"{asked} allows no more requests now (HTTP 429); wait a while, or set HF_TOKEN for a higher limit"
+        return f"{subject} allows no more requests now (HTTP 429); wait a while, or set HF_TOKEN for a higher limit"
     if status is not None:
-        return f"{asked} answers with an error (HTTP {status}); try again later"
+        return f"{subject} answers with an error (HTTP {status}); try again later"
     if unreachable:
-        return f"{asked} cannot be reached ({_plainly(error)}); check the network, the proxy and HF_ENDPOINT"
+        return f"{subject} cannot be reached ({_describe(error)}); check the network, the proxy and HF_ENDPOINT"
     if CUT in str(error):
         return f"{what}: the download from {host()} was cut; run again to resume it"
-    return f"{what}: {_plainly(error)}"
+    return f"{what}: {_describe(error)}"
 
 
-def _plainly(error: BaseException) -> str:
-    text = re.sub(r"//[^/\s@]*@", "//", " ".join(str(error).split()))  # a proxy's address may hold a password
+def _describe(error: BaseException) -> str:
+    text = re.sub(r"//[^/\s@]*@", "//", " ".join(str(error).split()))  # a proxy's address may contain a password
     secret = _secret()
     text = text.replace(secret, "***") if secret else text
     return f"{type(error).__name__}: {text[:160]}"
@@ -124,6 +124,6 @@ def _secret() -> str:
 
 
 def host() -> str:
-    """The hub's address as far as it may be shown: HF_ENDPOINT without any password."""
+    """The hub's address to show: HF_ENDPOINT without any password."""
     parts = urlsplit(constants.ENDPOINT)
     return (parts.hostname or "?") + (f":{parts.port}" if parts.port else "")

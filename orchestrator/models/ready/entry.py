@@ -1,6 +1,6 @@
-"""A model's entry: a YAML file that names the model, and quantised checkpoints of it that are ready-made.
+"""A model's entry: a YAML file that names the model and ready-made quantised checkpoints of it.
 
-model: ORG/NAME@REV                 # what --model takes: tiny, synthetic:<shape>, a directory, ORG/NAME@REV
+model: ORG/NAME@REV                 # as for --model: tiny, synthetic:<shape>, a directory, ORG/NAME@REV
 ready:
   gguf-q4_k_m: {hub: ORG/NAME-GGUF@REV, file: name.Q4_K_M.gguf}
   gptq-int4-g128: {hub: ORG/NAME-GPTQ@REV}
@@ -47,7 +47,7 @@ class EntryFile(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Source:
-    """Where one ready-made checkpoint is: `path` here, or `hub` (ORG/NAME@REV), of which `file` is the one GGUF."""
+    """Location of a ready-made checkpoint: a local `path`, or `hub` (ORG/NAME@REV) and, for GGUF, its `file`."""
 
     path: Path | None = None
     hub: str | None = None
@@ -59,7 +59,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Entry:
-    """`model` is what --model would have been without the file; `ready` has the checkpoints by scheme."""
+    """`model`: the name for --model that the file stands for; `ready`: the checkpoints by scheme."""
 
     model: str
     file: Path | None = None
@@ -67,10 +67,10 @@ class Entry:
 
 
 def load_entry(spec: str, known: Collection[str]) -> Entry:
-    """The entry that --model names: a YAML file, or any other name of a model, which has no checkpoints.
+    """The entry that --model names: a YAML file, or any other model name, which has no ready-made checkpoints.
 
-    `known` are the schemes that some engine takes. Raises UserError, one line, for a file that is not there or not of
-    this form, a key or scheme that nobody knows (the closest comes first), a path that is not there.
+    `known`: the schemes that engines support. Raises UserError, one line, for a missing or malformed file, an unknown
+    key or scheme (closest match first), or a missing path.
     """
     file = Path(spec).expanduser()
     if file.suffix not in SUFFIXES or file.is_dir():
@@ -98,14 +98,14 @@ def _source(entry: SourceEntry, file: YamlFile, scheme: str) -> Source:
 def _local(entry: SourceEntry, where: str, file: Path, scheme: str) -> Source:
     if entry.file is not None:
         raise UserError(f"{where}.file: belongs to hub; give the file itself as path")
-    # Not resolved: in a hub's cache NAME.gguf is a link to a file whose name says nothing.
+    # Not resolved: in a hub cache NAME.gguf links to a file named after its hash.
     path = Path(os.path.abspath(file.parent / Path(entry.path).expanduser()))
     if not path.exists():
         raise UserError(f"{where}.path: {path} is not there; a relative path begins at {file.parent.resolve()}")
     if path.is_file() and not (schemes.parse(scheme).kind == "gguf" and path.suffix == ".gguf"):
         expected = "a *.gguf file or its directory" if schemes.parse(scheme).kind == "gguf" else "a directory"
         raise UserError(f"{where}.path: {path} is a file; expected {expected}")
-    _whole(path.name, f"{where}.path")
+    _refuse_split(path.name, f"{where}.path")
     return Source(path=path)
 
 
@@ -123,11 +123,11 @@ def _on_hub(entry: SourceEntry, where: str, scheme: str) -> Source:
     file = entry.file or ""
     if not file.endswith(".gguf") or file.startswith(("/", ".")) or ".." in file.split("/"):
         raise UserError(f"{where}.file: expected the name of one *.gguf file of {entry.hub}, not {file or 'nothing'}")
-    _whole(file, f"{where}.file")
+    _refuse_split(file, f"{where}.file")
     return Source(hub=entry.hub, file=file)
 
 
-def _whole(name: str, where: str) -> None:
+def _refuse_split(name: str, where: str) -> None:
     if gguf.SPLIT.fullmatch(name):
         raise UserError(
             f"{where}: {name} is one part of a model; the engines are given one file: join the parts with "

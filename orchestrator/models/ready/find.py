@@ -1,4 +1,4 @@
-"""Ready-made checkpoints: found or fetched, checked, and laid out as an engine's converter would have left them."""
+"""Ready-made checkpoints: located or fetched, checked, and laid out like the output of an engine's converter."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ReadyMade:
-    """One checkpoint. `path` is the directory that a container gets in the place of a converted artefact."""
+    """One checkpoint. `path` is the directory that a container gets instead of a converted artefact."""
 
     scheme: str
-    source: str  # "ORG/NAME@<revision as given> [file]", or a path here
+    source: str  # "ORG/NAME@<revision as given> [file]", or a local path
     revision: str | None  # the commit on the hub
     digest: str  # sha256 over the sorted manifest
     files: dict[str, str]  # name: sha256
@@ -36,31 +36,35 @@ class ReadyMade:
     def described(self) -> dict[str, object]:
         """For the journal."""
         return {
-            "scheme": self.scheme, "source": self.source, "revision": self.revision, "digest": self.digest,
+            "scheme": self.scheme,
+            "source": self.source,
+            "revision": self.revision,
+            "digest": self.digest,
             "files": self.files,
-        }  # fmt: skip
+        }
 
 
 def find_checkpoints(
     entry: Entry, wanted: Iterable[str], model: Model, cache: Path, say: Say
 ) -> dict[str, ReadyMade | CellError]:
-    """The checkpoints of `entry` by scheme, of the schemes `wanted`. What the hub does not give, or what is another
-    model's, is a CellError in its place.
+    """The checkpoints of `entry` by scheme, for the schemes in `wanted`. One that the hub does not deliver, or that
+    belongs to another model, is replaced by a CellError.
 
     Raises UserError, one line, for a checkpoint that is incomplete, damaged, unsafe, or not of its scheme.
     """
-    found: dict[str, ReadyMade | CellError] = {}
+    checkpoints: dict[str, ReadyMade | CellError] = {}
     for scheme in dict.fromkeys(wanted):
+        where = f"{entry.file}: ready.{scheme}"
         try:
-            found[scheme] = _one(scheme, entry.ready[scheme], f"{entry.file}: ready.{scheme}", model, cache, say)
+            checkpoints[scheme] = _checkpoint(scheme, entry.ready[scheme], where, model, cache, say)
         except CellError as error:
-            found[scheme] = error
+            checkpoints[scheme] = error
         except UserError as error:
-            raise UserError(f"{entry.file}: ready.{scheme}: {error}") from None
-    return found
+            raise UserError(f"{where}: {error}") from None
+    return checkpoints
 
 
-def _one(scheme: str, source: Source, where: str, model: Model, cache: Path, say: Say) -> ReadyMade:
+def _checkpoint(scheme: str, source: Source, where: str, model: Model, cache: Path, say: Say) -> ReadyMade:
     is_gguf = schemes.parse(scheme).kind == "gguf"
     revision = None
     if source.hub:
@@ -68,11 +72,11 @@ def _one(scheme: str, source: Source, where: str, model: Model, cache: Path, say
         revision = folder.name
         files = local.verified(folder, f"delete {folder}, and it is fetched anew", cache, say)
     else:
-        folder, names = _here(source.path, is_gguf)
+        folder, names = _local_files(source.path, is_gguf)
         files = local.hashes(folder, names, cache, say)
-    place = folder / next(iter(files)) if is_gguf else folder
+    target = folder / next(iter(files)) if is_gguf else folder
     try:
-        broken, other = schemes.mismatch(scheme, place), same_model.difference(place, model)
+        broken, other = schemes.mismatch(scheme, target), same_model.difference(target, model)
     except UnreadableArtefact as error:
         raise UserError(f"{error}: fetch or copy it again") from None
     if broken:
@@ -84,15 +88,15 @@ def _one(scheme: str, source: Source, where: str, model: Model, cache: Path, say
     return ReadyMade(scheme, str(source), revision, manifest.digest(files), files, path)
 
 
-def _here(path: Path, is_gguf: bool) -> tuple[Path, list[str]]:
-    """The folder of a checkpoint of the user's, and the names of its files."""
+def _local_files(path: Path, is_gguf: bool) -> tuple[Path, list[str]]:
+    """The folder of a local checkpoint, and the names of its files."""
     if not is_gguf:
         checkpoint.validate(path)
         return path, checkpoint.identity_files(path)
     if path.is_file():
         folder, names = path.parent, [path.name]
     else:
-        folder, names = path, sorted(each.name for each in path.glob("*.gguf"))
+        folder, names = path, sorted(file.name for file in path.glob("*.gguf"))
     if len(names) != 1:
         raise UserError(f"{path} holds {len(names)} *.gguf files: name one of them as path")
     checkpoint.refuse_pointer(folder / names[0])
@@ -100,8 +104,8 @@ def _here(path: Path, is_gguf: bool) -> tuple[Path, list[str]]:
 
 
 def _lay_out(scheme: str, folder: Path, files: dict[str, str], names: dict[str, str], cache: Path, say: Say) -> Path:
-    """A directory of just these files, under the names that engines expect, called by their digest: launches are keyed
-    by it. They are links where the file system and the files' permissions let another user read them, else copies.
+    """A directory of these files under the names that engines expect. It is named after their digest, which is part of
+    every launch's key. Files are hard links if the file system allows it and other users may read them, else copies.
     """
 
     def make(work: Path) -> Path:
@@ -111,8 +115,8 @@ def _lay_out(scheme: str, folder: Path, files: dict[str, str], names: dict[str, 
             _link(folder / name, artefact / shown, say)
         manifest.write(artefact, {names[name]: digest for name, digest in files.items()})
         (artefact / manifest.NAME).chmod(0o644)
-        for made in (artefact, work / "out"):
-            made.chmod(0o755)
+        for directory in (artefact, work / "out"):
+            directory.chmod(0o755)
         return work / "out"
 
     key = f"{scheme}-{manifest.digest(files)[:16]}"
@@ -122,13 +126,13 @@ def _lay_out(scheme: str, folder: Path, files: dict[str, str], names: dict[str, 
 
 
 def _link(source: Path, target: Path, say: Say) -> None:
-    """Never changes the original's permissions: it is the user's."""
+    """Hard-link or copy; the user's original keeps its permissions."""
     real = source.resolve()
     try:
         if real.stat().st_mode & 0o004:
             os.link(real, target)
             return
-    except OSError:  # another file system, or one without links
+    except OSError:  # another file system, or no hard links
         pass
     need_disk(target.parent, real.stat().st_size, source.name)
     say(f"copying {source.name} into the cache ({real.stat().st_size / 2**20:.0f} MiB)")

@@ -1,8 +1,8 @@
-"""Seeded random weights that are the same bytes on every machine and with every numpy.
+"""Seeded random weights with identical bytes on every machine and with every numpy.
 
-A generator's *distributions* may change from one numpy to the next (NEP 19) and depend on the machine's log and exp;
-its raw bits may not. So every weight is one 16-bit piece of raw Philox output, looked up in a table of 65536 quantiles
-of the normal distribution. This is also several times faster than drawing normals.
+A generator's *distributions* may change between numpy releases (NEP 19) and depend on the machine's log and exp, its
+raw bits do not. So every 16 bits of raw Philox output are looked up in a table of 65536 quantiles of the normal
+distribution. This is also several times faster than drawing normals.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ml_dtypes import bfloat16
 STD = 0.02  # the initializer_range of the published configs
 LEVELS = 2**16
 PER_COUNTER = 16  # one step of Philox's counter gives four 64-bit words: sixteen weights
-FORMATS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}  # as config.json and as safetensors name them
+FORMATS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}  # config.json: safetensors
 
 
 def normal(tensor: str, seed: int, first: int, count: int, dtype: str) -> np.ndarray:
     """Weights `first` to `first + count` (in row-major order) of the tensor named `tensor`: shape [count].
 
-    Normal with mean 0 and standard deviation 0.02, in `dtype` (bfloat16 as its bits in uint16). Each tensor has a
-    stream of its own, so neither the order of tensors nor the size of shards or blocks changes any weight.
-    `first` is a multiple of 16.
+    Normal with mean 0 and standard deviation 0.02, in `dtype` (bfloat16 as its bits in uint16). Every tensor has its
+    own stream, so weights do not depend on the order of tensors or the size of shards and blocks. `first` is a multiple
+    of 16.
     """
     if first % PER_COUNTER:
         raise ValueError(f"first must be a multiple of {PER_COUNTER}, not {first}")
@@ -42,7 +42,7 @@ def ones(count: int, dtype: str) -> np.ndarray:
 
 @lru_cache
 def _quantiles(dtype: str) -> np.ndarray:
-    # Rounded to 9 decimals, so that the last bit of a machine's log() does not matter. The table is symmetric.
+    # Rounded to 9 decimals, so that the last bit of log() does not matter. The table is symmetric.
     half = [round(NormalDist().inv_cdf((k + 0.5) / LEVELS), 9) * STD for k in range(LEVELS // 2)]
     return _stored(np.array(half + [-z for z in reversed(half)], np.float32), dtype)
 

@@ -24,14 +24,13 @@ def architectures() -> list[str]:
 
 
 def architecture_of(config: dict) -> str:
-    """The architecture of a config.json as architectures.yaml names it: its model_type, or llama3 for scaled rotary
-    frequencies."""
+    """A config.json's name in architectures.yaml: its model_type, or llama3 for a llama with llama3's rope scaling."""
     scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
     scaled = config.get("model_type") == "llama" and scaling.get("rope_type") == "llama3"
     return "llama3" if scaled else config.get("model_type", "")
 
 
-# What transformers asks of each kind of scaled rotary frequencies.
+# The fields that transformers requires by type of rope scaling.
 SCALING = {
     "linear": ("factor",),
     "dynamic": ("factor",),
@@ -42,7 +41,7 @@ SCALING = {
 
 
 def incomplete(config: dict) -> str | None:
-    """What a config.json leaves out of its rotary frequencies, in a sentence; every engine would fail on it later."""
+    """A sentence on what a config.json's rope scaling lacks, which every engine would fail on; None if nothing."""
     for key in ("rope_scaling", "rope_parameters"):
         scaling = config.get(key)
         if isinstance(scaling, dict) and scaling:
@@ -56,8 +55,8 @@ def incomplete(config: dict) -> str | None:
 
 
 def config(shape: str) -> dict:
-    """The config.json of `shape`, readable by transformers 4 (`torch_dtype`, `rope_theta`, `rope_scaling`) and by
-    transformers 5 (`dtype`, `rope_parameters`). Raises KeyError for an unknown shape."""
+    """The config.json of `shape`, with the fields of transformers 4 (`torch_dtype`, `rope_theta`, `rope_scaling`) and 5
+    (`dtype`, `rope_parameters`). Raises KeyError for an unknown shape."""
     published = (_load(FILE) | _load(ARCHITECTURES))[shape]["config"]
     rope = published.get("rope_scaling") or {"rope_type": "default"}
     return published | {
@@ -67,12 +66,12 @@ def config(shape: str) -> dict:
 
 
 def published_parameters(shape: str) -> int:
-    """The number of parameters that the model is published with."""
+    """The published number of parameters."""
     return _load(FILE)[shape]["parameters"]
 
 
 def tensors(config: dict) -> dict[str, tuple[int, ...]]:
-    """`{tensor name: shape}` of a checkpoint with this config.json, in the order in which it is written.
+    """`{tensor name: shape}` of a checkpoint with this config.json, in file order.
 
     A linear layer's weight is [outputs, inputs]. Raises UserError for an architecture that is not in KINDS.
     """
@@ -90,23 +89,23 @@ def tensors(config: dict) -> dict[str, tuple[int, ...]]:
         mlp = {"gate_up": (2 * inner, hidden), "down": mlp["down"]}
     attention_biases = ("q", "k", "v") if kind == "qwen2" else tuple(attention) if config.get("attention_bias") else ()
 
-    found = {"model.embed_tokens.weight": (vocabulary, hidden)}
+    shapes = {"model.embed_tokens.weight": (vocabulary, hidden)}
     for layer in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{layer}"
-        found[f"{prefix}.input_layernorm.weight"] = (hidden,)
+        shapes[f"{prefix}.input_layernorm.weight"] = (hidden,)
         for name, shape in attention.items():
-            found[f"{prefix}.self_attn.{name}_proj.weight"] = shape
+            shapes[f"{prefix}.self_attn.{name}_proj.weight"] = shape
             if name in attention_biases:
-                found[f"{prefix}.self_attn.{name}_proj.bias"] = shape[:1]
-        found[f"{prefix}.post_attention_layernorm.weight"] = (hidden,)
+                shapes[f"{prefix}.self_attn.{name}_proj.bias"] = shape[:1]
+        shapes[f"{prefix}.post_attention_layernorm.weight"] = (hidden,)
         for name, shape in mlp.items():
-            found[f"{prefix}.mlp.{name}_proj.weight"] = shape
+            shapes[f"{prefix}.mlp.{name}_proj.weight"] = shape
             if config.get("mlp_bias"):
-                found[f"{prefix}.mlp.{name}_proj.bias"] = shape[:1]
-    found["model.norm.weight"] = (hidden,)
+                shapes[f"{prefix}.mlp.{name}_proj.bias"] = shape[:1]
+    shapes["model.norm.weight"] = (hidden,)
     if not config["tie_word_embeddings"]:
-        found["lm_head.weight"] = (vocabulary, hidden)
-    return found
+        shapes["lm_head.weight"] = (vocabulary, hidden)
+    return shapes
 
 
 def parameters(config: dict) -> int:

@@ -1,7 +1,7 @@
 """Text and tokenizer of the bundled model: English prose from the documentation packages of Debian 12.
 
-Every package is pinned by version and sha256, every licence is permissive or public domain, and nothing
-depends on the order of a directory or of a hash table: the same packages always give the same text.
+Every package is pinned by version and sha256, every licence is permissive or public domain, and the text does not
+depend on the order of directories or hash tables.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BOS, EOS, VOCAB = "<s>", "</s>", 4096
 
 @dataclass(frozen=True)
 class Source:
-    """One Debian package and the pages of it that are used."""
+    """One Debian package and the pages used from it."""
 
     package: str
     version: str
@@ -30,7 +30,7 @@ class Source:
     pages: str  # pattern of the pages taken, matched from the start of the path below /usr/share/doc/
     skip: str  # pattern of pages left out, searched in the path
     licence: str
-    text: str  # what the text is, for people
+    text: str  # a description for people
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Document:
     text: str
 
 
-# Left out everywhere: release notes and indexes, which are lists of fragments rather than prose.
+# Release notes and indexes are left out everywhere: they are lists of fragments, not prose.
 SOURCES = (
     Source(
         "python3.11-doc", "3.11.2-6+deb12u9", "5b3594189d6ef9a6963ce0347fd307a1cc67620ad697e144db366070e2e146be",
@@ -81,7 +81,7 @@ BLOCKS = frozenset((
     "p", "li", "dd", "dt", "h1", "h2", "h3", "h4", "h5", "div", "section", "article", "blockquote", "td", "tr", "ul",
     "ol", "dl", "br", "hr", "main", "body",
 ))
-# Code, tables and figures are not English; a page's frame (menus, footers) repeats on every page.
+# Code, tables and figures are not prose; menus and footers repeat on every page.
 SKIP_TAGS = frozenset((
     "script", "style", "pre", "table", "nav", "head", "footer", "aside", "form", "select", "button", "svg", "textarea",
     "figure",
@@ -105,7 +105,7 @@ class _Prose(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.blocks: list[str] = []
         self._words: list[str] = []
-        self._skipped_tag = ""  # the tag whose end closes the skipped part, and how deep it nests in itself
+        self._skipped_tag = ""  # the tag whose end closes the skipped part, and its nesting depth
         self._depth = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -133,7 +133,7 @@ class _Prose(HTMLParser):
             self._words.append(data)
 
     def end_block(self, keep_open: bool = False) -> None:
-        """Close the current block; an inline element that is skipped leaves its sentence open."""
+        """Close the current block, unless a skipped inline element leaves its sentence open."""
         if keep_open:
             return
         text = " ".join("".join(self._words).split())
@@ -143,34 +143,34 @@ class _Prose(HTMLParser):
 
 
 def prose(html: str) -> list[str]:
-    """The English sentences and headings of an HTML page, one string per paragraph, typographic quotes made plain."""
+    """The English sentences and headings of an HTML page, one string per paragraph, with plain quotes."""
     parser = _Prose()
     parser.feed(html)
     parser.end_block()
-    kept = []
+    paragraphs = []
     for block in parser.blocks:
         text = block.translate(PLAIN).strip()
         letters = sum((c.isalpha() and c.isascii()) or c == " " for c in text)
-        # Sentences only: fragments such as "New in version 3.3." or a lone signature teach no English.
+        # Sentences only: fragments such as "New in version 3.3." or a lone signature are no prose.
         if len(text.split()) >= 6 and letters >= 0.85 * len(text) and text[-1] in ".:!?)\"'":
-            kept.append(text)
-    return kept
+            paragraphs.append(text)
+    return paragraphs
 
 
 def fetch(source: Source, folder: Path) -> Path:
-    """Path of the package's .deb file, downloaded with apt-get into *folder* if it is not there; checked by hash.
+    """Path of the package's .deb file, downloaded with apt-get into *folder* if missing; checked by hash.
 
-    Raises SystemExit, naming the remedy, if the package cannot be had or its hash differs.
+    Raises SystemExit with the remedy if the download fails or the hash differs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{source.package}_{source.version.replace(':', '%3a')}_all.deb"
     if not path.exists():
-        wanted = f"{source.package}={source.version}"
-        command = ["apt-get", "download", "-qq", wanted]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        package = f"{source.package}={source.version}"
+        command = ["apt-get", "download", "-qq", package]
+        process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if not path.exists():
             raise SystemExit(
-                f"cannot download {wanted}: {done.stderr.strip()}\nRun this on Debian 12 after `apt-get update`, "
+                f"cannot download {package}: {process.stderr.strip()}\nRun this on Debian 12 after `apt-get update`, "
                 f"or put {path.name} (Debian's snapshot archive keeps every version) into {folder} and start again."
             )
     if hashlib.sha256(path.read_bytes()).hexdigest() != source.sha256:
@@ -179,8 +179,8 @@ def fetch(source: Source, folder: Path) -> Path:
 
 
 def pages(source: Source, deb: Path) -> list[tuple[str, str]]:
-    """(path, HTML) of the wanted pages inside a .deb file, sorted by path; nothing is installed or unpacked to disk."""
-    found = []
+    """(path, HTML) of the wanted pages inside a .deb file, sorted by path. Nothing is installed or unpacked to disk."""
+    texts = []
     with (
         subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as process,
         tarfile.open(fileobj=process.stdout, mode="r|") as tar,
@@ -188,13 +188,13 @@ def pages(source: Source, deb: Path) -> list[tuple[str, str]]:
         for member in tar:
             name = member.name.removeprefix("./usr/share/doc/")
             if member.isfile() and re.match(source.pages, name) and not re.search(source.skip, name):
-                found.append((name, tar.extractfile(member).read().decode("utf-8", "replace")))
-    return sorted(found)
+                texts.append((name, tar.extractfile(member).read().decode("utf-8", "replace")))
+    return sorted(texts)
 
 
 def build(folder: Path) -> list[Document]:
-    """All documents in a fixed order. A paragraph that occurs twice is kept only where it came first, so that no
-    held-out paragraph is also a training paragraph."""
+    """All documents in a fixed order. Of a repeated paragraph only the first copy is kept, so that no held-out
+    paragraph is also a training paragraph."""
     seen: set[str] = set()
     documents = []
     for source in SOURCES:
@@ -211,7 +211,7 @@ def is_heldout(document: Document) -> bool:
 
 
 def describe(documents: list[Document]) -> dict:
-    """What the corpus holds, and the sha256 over all names and texts in order."""
+    """Counts and sources of the corpus, and the sha256 over all names and texts in order."""
     digest = hashlib.sha256()
     for document in documents:
         digest.update(f"{document.name}\0{document.text}\0".encode())
@@ -234,7 +234,7 @@ def heldout_text(documents: list[Document]) -> str:
 
 
 def train_tokenizer(texts: list[str]) -> Tokenizer:
-    """Byte-level BPE of VOCAB entries with GPT-2's pre-tokenizer: no text is unknown to it. Ids: <s> 0, </s> 1."""
+    """Byte-level BPE of VOCAB entries with GPT-2's pre-tokenizer, which covers any text. Ids: <s> 0, </s> 1."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -4,7 +4,7 @@
     python orchestrator/models/tiny/train.py --out orchestrator/models/tiny --minutes 28
 
 Needs torch, transformers, tokenizers, safetensors and numpy, and the Debian packages that corpus.py names.
-A run that was stopped continues from its last checkpoint when it is started again with the same --work.
+A stopped run continues from its last checkpoint if restarted with the same --work.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import os
 import time
 from pathlib import Path
 
-# Must be set before torch is imported. By default OpenMP threads that wait for each other burn their core; when
-# other programs share the two cores, that made a step of this training three to five times slower.
+# Must be set before torch is imported. OpenMP threads spin while they wait: on two cores shared with other programs, a
+# training step took three to five times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import corpus
@@ -34,14 +34,14 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
 SEED = 20240607
-CONTEXT, BATCH = 512, 2  # a small batch: within minutes, more steps teach more than steadier gradients
+CONTEXT, BATCH = 512, 2  # small: within minutes, more steps help more than smoother gradients
 PEAK_LR, WARMUP_STEPS, WEIGHT_DECAY, CLIP = 1.5e-3, 100, 0.1, 1.0
 EVERY_SECONDS = 120  # between two checkpoints
 SHIPPED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 PROMPTS = ("What is the difference between a table and a view?", "To install the package, you need to")
 
-# Both the older and the newer spelling of the same facts (torch_dtype/dtype, rope_theta/rope_parameters):
-# transformers 4 reads one, transformers 5 the other. Every size is divisible by 256, or is 64 per head.
+# torch_dtype and rope_theta are for transformers 4, dtype and rope_parameters for transformers 5. Every size is
+# divisible by 256, or is 64 per head.
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "attention_bias": False,
@@ -84,7 +84,7 @@ TOKENIZER_CONFIG = {
 
 
 def say(text: str) -> None:
-    """Print one line of progress, at once even into a pipe."""
+    """Print one line of progress, unbuffered."""
     print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
@@ -94,7 +94,7 @@ def write_json(path: Path, value: dict, sort_keys: bool = True) -> None:
 
 
 def batches(ids: np.ndarray):
-    """Endless training batches, [BATCH, CONTEXT + 1]: each pass shifts the window borders and shuffles anew."""
+    """Endless training batches, [BATCH, CONTEXT + 1]: every pass shifts the window borders and reshuffles."""
     rng = np.random.default_rng(SEED)
     while True:
         windows = ids[rng.integers(CONTEXT) :]
@@ -105,7 +105,7 @@ def batches(ids: np.ndarray):
 
 
 def loss_of(model: LlamaForCausalLM, batch: torch.Tensor, bf16: bool) -> torch.Tensor:
-    """Mean cross-entropy in nats per token of predicting batch[:, 1:] from what stands before it."""
+    """Mean cross-entropy in nats per token of predicting batch[:, 1:] from the tokens before."""
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         logits = model(batch[:, :-1], use_cache=False).logits
     return cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten())
@@ -130,7 +130,7 @@ def train_step(model: LlamaForCausalLM, optimizer: torch.optim.AdamW, batch: tor
 
 
 def seconds_per_step(model: LlamaForCausalLM, batch: torch.Tensor, bf16: bool, steps: int = 20) -> float:
-    """Median seconds of a step on a copy of the model: bfloat16 only pays where the CPU has instructions for it."""
+    """Median seconds of a step on a copy of the model: bfloat16 is faster only if the CPU has instructions for it."""
     trial = copy.deepcopy(model)
     optimizer, times = make_optimizer(trial), []
     for _ in range(steps):
@@ -144,7 +144,7 @@ def seconds_per_step(model: LlamaForCausalLM, batch: torch.Tensor, bf16: bool, s
 def perplexity(model: LlamaForCausalLM, ids: np.ndarray) -> tuple[float, int]:
     """exp of the mean cross-entropy over *ids* in float32, and the tokens counted.
 
-    The text is cut into windows that each predict CONTEXT tokens; the context starts anew in every window.
+    The text is split into windows that predict CONTEXT tokens each, without context from the previous window.
     """
     windows = ids[: (len(ids) - 1) // CONTEXT * CONTEXT + 1]
     total, count = 0.0, 0
@@ -156,13 +156,13 @@ def perplexity(model: LlamaForCausalLM, ids: np.ndarray) -> tuple[float, int]:
 
 
 def unigram_perplexity(train_ids: np.ndarray, ids: np.ndarray, counted: int) -> float:
-    """Perplexity of the same held-out tokens when each is guessed by its share of the training tokens (plus one)."""
+    """Perplexity of the same held-out tokens predicted by token frequency in the training text (plus one)."""
     counts = np.bincount(train_ids, minlength=corpus.VOCAB) + 1.0
     return math.exp(-np.log(counts / counts.sum())[ids[1 : counted + 1]].mean())
 
 
 def train(model: LlamaForCausalLM, train_ids: np.ndarray, heldout: np.ndarray, minutes: float, work: Path) -> dict:
-    """Train in place until *minutes* of wall time are used up; returns the figures of the run."""
+    """Train in place for *minutes* of wall time; returns the figures of the run."""
     optimizer, checkpoint = make_optimizer(model), work / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -178,10 +178,10 @@ def train(model: LlamaForCausalLM, train_ids: np.ndarray, heldout: np.ndarray, m
         run = {"steps": 0, "seconds": 0.0, "seconds_per_step": speed, "compute": min(speed, key=speed.get)}
     stream = batches(train_ids)
     for _ in range(run["steps"]):
-        next(stream)  # a continued run goes on where it stopped in the text
+        next(stream)  # a resumed run continues where it stopped in the text
     before, start, saved, recent = run["seconds"], time.monotonic(), time.monotonic(), collections.deque(maxlen=50)
     while run["seconds"] < minutes * 60:
-        # The cosine runs over the time used, not over steps: on any machine the rate reaches zero when time is up.
+        # Cosine over elapsed time, not steps: on any machine the rate reaches its minimum when time is up.
         share = run["seconds"] / (minutes * 60)
         rate = PEAK_LR * (0.02 + 0.49 * (1 + math.cos(math.pi * share))) * min(1, (run["steps"] + 1) / WARMUP_STEPS)
         for group in optimizer.param_groups:
@@ -191,25 +191,25 @@ def train(model: LlamaForCausalLM, train_ids: np.ndarray, heldout: np.ndarray, m
         run["seconds"] = before + time.monotonic() - start
         if run["steps"] % 50 == 0:
             tokens = run["steps"] * BATCH * CONTEXT
-            say(f"{run['seconds'] / 60:5.1f} of {minutes:g} min  step {run['steps']}  {tokens / 1e6:.2f} M tokens  "
-                f"loss {np.mean(recent):.3f}  rate {rate:.1e}")  # fmt: skip
+            elapsed = f"{run['seconds'] / 60:5.1f} of {minutes:g} min  step {run['steps']}  {tokens / 1e6:.2f} M tokens"
+            say(f"{elapsed}  loss {np.mean(recent):.3f}  rate {rate:.1e}")
         if time.monotonic() - saved > EVERY_SECONDS or run["seconds"] >= minutes * 60:
             say(f"held-out perplexity (part of it) {perplexity(model, heldout[:20_000])[0]:.1f}")
             torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "run": run}, work / "new.pt")
-            (work / "new.pt").replace(checkpoint)  # a stop while writing leaves the older checkpoint whole
+            (work / "new.pt").replace(checkpoint)  # an interrupted write keeps the older checkpoint
             saved = time.monotonic()
     return run
 
 
 def figures(model: LlamaForCausalLM, train_ids: np.ndarray, ids: np.ndarray) -> dict[str, float]:
-    """How well the model predicts `ids`, beside guessing by frequency."""
+    """Perplexity of the model on `ids`, and that of token frequencies."""
     value, counted = perplexity(model, ids)
     unigram = unigram_perplexity(train_ids, ids, counted)
     return {"tokens": counted, "perplexity": round(value, 3), "unigram_perplexity": round(unigram, 3)}
 
 
 def continuations(model: LlamaForCausalLM, tokenizer: tokenizers.Tokenizer) -> list[dict[str, str]]:
-    """What the model says after each of PROMPTS, with the same seed before each."""
+    """The model's continuation of every prompt in PROMPTS, all from the same seed."""
     samples = []
     for prompt in PROMPTS:
         ids = torch.tensor([tokenizer.encode(prompt).ids])
@@ -220,7 +220,7 @@ def continuations(model: LlamaForCausalLM, tokenizer: tokenizers.Tokenizer) -> l
 
 
 def arguments() -> argparse.Namespace:
-    """The command line's; both folders exist afterwards."""
+    """Parse the command line and create both folders."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the finished files")
     parser.add_argument("--minutes", type=float, default=28, help="wall time of the training proper (default 28)")
@@ -233,19 +233,19 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Corpus, tokenizer, training, evaluation of the stored weights, files."""
+    """Build the corpus, train tokenizer and model, evaluate the stored weights, write the files."""
     args = arguments()
     torch.set_num_threads(args.threads)
     torch.manual_seed(SEED)
 
     say("reading the documentation packages")
     documents = corpus.build(args.work / "packages")
-    held = [d for d in documents if corpus.is_heldout(d)]
-    kept = [d.text for d in documents if not corpus.is_heldout(d)]
-    say(f"{len(documents)} documents, {len(held)} held out; training the tokenizer")
-    tokenizer = corpus.train_tokenizer(kept)
+    heldout = [d for d in documents if corpus.is_heldout(d)]
+    texts = [d.text for d in documents if not corpus.is_heldout(d)]
+    say(f"{len(documents)} documents, {len(heldout)} held out; training the tokenizer")
+    tokenizer = corpus.train_tokenizer(texts)
     tokenizer.save(str(args.out / "tokenizer.json"))
-    train_ids, heldout_ids = corpus.encode(tokenizer, kept), corpus.encode(tokenizer, [d.text for d in held])
+    train_ids, heldout_ids = corpus.encode(tokenizer, texts), corpus.encode(tokenizer, [d.text for d in heldout])
     say(f"{len(train_ids)} training tokens, {len(heldout_ids)} held-out tokens")
 
     write_json(args.out / "config.json", CONFIG)
@@ -254,13 +254,13 @@ def main() -> None:
     model = LlamaForCausalLM(LlamaConfig.from_pretrained(args.out)).float()
     run = train(model, train_ids, heldout_ids, args.minutes, args.work)
 
-    # The tied output matrix is the embedding: it is stored once. Norms are small, so float16 loses nothing there.
+    # The tied output matrix is the embedding, stored once. float16 has enough range for the norms.
     weights = {k: v.half().contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight"}
     safetensors.torch.save_file(weights, args.out / "model.safetensors", metadata={"format": "pt"})
-    (args.out / "model.safetensors").chmod(0o644)  # safetensors writes 0600: a container's other user could not read it
+    (args.out / "model.safetensors").chmod(0o644)  # safetensors writes 0600, which a container's user cannot read
     say("evaluating the stored weights")
     stored = LlamaForCausalLM.from_pretrained(args.out, dtype=torch.float32).eval()
-    text = corpus.heldout_text(held)
+    text = corpus.heldout_text(heldout)
     (args.out / "heldout.txt").write_text(text, encoding="utf-8")
     model_ppl, counted = perplexity(stored, heldout_ids)
     write_json(

@@ -42,7 +42,7 @@ def none(host):
 
 def choose(requested, gpus, found, env=None):
     lines = []
-    device = choose_device(requested, gpus, lines.append, found=found, env=env or {})
+    device = choose_device(requested, gpus, lines.append, detections=found, env=env or {})
     assert len(lines) == 1
     assert "\n" not in lines[0]
     return device, lines[0]
@@ -51,7 +51,7 @@ def choose(requested, gpus, found, env=None):
 def refusal(requested, gpus, found, env=None):
     """The one line of a refusal."""
     with pytest.raises(UserError) as caught:
-        choose_device(requested, gpus, lambda line: None, found=found, env=env or {})
+        choose_device(requested, gpus, lambda line: None, detections=found, env=env or {})
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -484,7 +484,7 @@ def test_without_amdsmi_the_reason_says_where_it_comes_from(tmp_path, clock, mon
     assert "/opt/rocm/share/amd_smi" in record["unavailable"]["amdsmi"]
     other = of_amd(tmp_path / "other", clock, Smi("0000:99:00.0"), "renderD128").stop()
     assert "lists no GPU at 0000:13:00.0" in other["unavailable"]["energy"]
-    assert "tested only against a\nmade-up library" in amd.__doc__
+    assert "it has never run on an AMD GPU" in amd.__doc__
 
 
 # -- the processor -----------------------------------------------------------------------------------------------------
