@@ -7,11 +7,18 @@ from playwright.sync_api import expect
 
 from tests.support import summaries
 
-COLUMN = {"engine": 2, "variant": 3, "decode": 4, "top1": 9}  # of the cells that are shown, from 1
+HEADS = {"engine": "Engine", "variant": "Variant", "decode": "Decode tok/s", "top1": "Top-1"}
+
+
+def column(page, name):
+    """The column's place among those that are shown, from 1."""
+    heads = [text.strip() for text in page.locator("#rows thead th").all_inner_texts()]
+    return heads.index(HEADS[name]) + 1
 
 
 def cells(page, name):
-    return [text.split("\n")[0] for text in page.locator(f"#rows tbody td:nth-child({COLUMN[name]})").all_inner_texts()]
+    place = column(page, name)
+    return [text.split("\n")[0] for text in page.locator(f"#rows tbody td:nth-child({place})").all_inner_texts()]
 
 
 def heading(page, text):
@@ -53,7 +60,7 @@ def test_intervals_and_flags_are_shown(page):
     rows = summaries.summary()["rows"]
     value = next(row for row in rows if "noisy_host" in row["flags"])["decode_tps"]
     written = f"[{value['low']:.1f}, {value['high']:.1f}]"
-    assert row.locator(f"td:nth-child({COLUMN['decode']}) small").inner_text() == written
+    assert row.locator(f"td:nth-child({column(page, 'decode')}) small").inner_text() == written
 
 
 def test_a_click_sorts_and_another_turns_it_round(page):
