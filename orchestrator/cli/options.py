@@ -28,7 +28,7 @@ FORMAT = click.option(
     help="with json, stdout holds nothing else",
 )  # fmt: skip
 
-LEAST_MEMORY = 64 << 20  # less starts no Python
+LEAST_MEMORY = 64 << 20  # Python does not start with less
 
 
 def size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
