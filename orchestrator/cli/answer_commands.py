@@ -39,9 +39,11 @@ EXIT_CODES = {
 @click.command("replay")
 @click.argument("result", type=click.Path(path_type=Path, exists=True))
 @click.option(
-    "--row", metavar="ENGINE:VARIANT", shell_complete=completion.rows,
+    "--row",
+    metavar="ENGINE:VARIANT",
+    shell_complete=completion.rows,
     help="which row, where RESULT is a directory of several",
-)  # fmt: skip
+)
 @click.option("--launches", type=click.IntRange(1), help="fresh containers  [default: as many as the original had]")
 @click.option(
     "--tolerance", default=f"{100 * differences.TOLERANCE:g}%", show_default=True, callback=share,
@@ -165,9 +167,11 @@ def _parameter_name(option: str) -> str:
 @click.command("compare")
 @click.argument("directories", metavar="BEFORE [AFTER]", nargs=-1, required=True, type=RESULTS_ARGUMENT)
 @click.option(
-    "--metric", type=click.Choice([metric.key for metric in registry.comparable()]), default="decode_tps",
+    "--metric",
+    type=click.Choice([metric.key for metric in registry.comparable()]),
+    default="decode_tps",
     show_default=True,
-)  # fmt: skip
+)
 @click.option("--before", metavar="ENGINE[:VARIANT][@VERSION]", help="only these rows of the first directory")
 @click.option("--after", metavar="ENGINE[:VARIANT][@VERSION]", help="only these rows of the last directory")
 @click.option("--anchor", metavar="ENGINE[:VARIANT]", help="the unchanged row of both runs that shows the machine's "

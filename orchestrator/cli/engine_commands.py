@@ -31,9 +31,8 @@ from orchestrator.sandbox.prepare import prepare_all
 
 @click.command("list")
 @click.option(
-    "--device", "-d", default="cpu", show_default=True, shell_complete=completion.kind,
-    help="cpu, cuda, rocm or metal",
-)  # fmt: skip
+    "--device", "-d", default="cpu", show_default=True, shell_complete=completion.kind, help="cpu, cuda, rocm or metal"
+)
 @click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), default="table", show_default=True)
 @click.option(
     "--update", metavar="[FILE]", is_flag=False, flag_value="", type=str,
@@ -154,10 +153,11 @@ def build_command(
 @ISOLATION
 @click.option("--architectures", is_flag=True, help="instead: which model architectures it runs, and whether right")
 @click.option(
-    "--sources", is_flag=True,
+    "--sources",
+    is_flag=True,
     help="also look up, in the sources of the packages it pins, what it uses on devices where nobody has run it "
     "(fetches up to 1 GB once; always done where the engine does not run on the device)",
-)  # fmt: skip
+)
 @WAIT
 @FORMAT
 @click.pass_obj

@@ -24,9 +24,11 @@ from orchestrator.results.summary import SUMMARY
 @click.command("report")
 @click.argument("results", type=RESULTS_ARGUMENT)
 @click.option(
-    "--format", "form", type=click.Choice([*exports.FORMATS, *static_charts.FORMATS]),
+    "--format",
+    "form",
+    type=click.Choice([*exports.FORMATS, *static_charts.FORMATS]),
     help="print tables, or write the charts as png or svg  [default: write report.md and summary.*]",
-)  # fmt: skip
+)
 @click.option("--table", "name", metavar="NAME", help=f"all, or one of {', '.join(exports.NAMES)}")
 @click.option("--history", is_flag=True, help="each engine's line over versions and dates, as --table history")
 @click.option("--baseline", metavar="ENGINE:VARIANT", help="what `settings` and `precisions` are relative to  "

@@ -57,9 +57,11 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
     help="tiny, synthetic:<shape>, a directory, ORG/NAME@REV, or a model's entry FILE.yaml (docs/extend/ready_made.md)",
 )
 @click.option(
-    "--artefacts", default="convert", show_default=True,
+    "--artefacts",
+    default="convert",
+    show_default=True,
     help="convert: all engines run the same weights; ready: the quantised checkpoints that the entry names",
-)  # fmt: skip
+)
 @click.option(
     "--precisions",
     shell_complete=completion.precisions,

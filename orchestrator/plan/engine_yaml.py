@@ -101,9 +101,8 @@ class VariantSection(msgspec.Struct, forbid_unknown_fields=True):
         """The section as the rest of the suite uses it."""
         values = {key: getattr(self, key) for key in self.__struct_fields__}
         ready = (self.ready,) if isinstance(self.ready, str) else tuple(self.ready)
-        return Variant(**{
-            **values, "name": name, "scheme": self.scheme or name, "ready": ready, "devices": _supports(self.devices),
-        })  # fmt: skip
+        values |= {"name": name, "scheme": self.scheme or name, "ready": ready, "devices": _supports(self.devices)}
+        return Variant(**values)
 
 
 class Capabilities(msgspec.Struct, forbid_unknown_fields=True):
@@ -154,15 +153,15 @@ def read(path: Path) -> Engine:
     content = source.convert(EngineFile)
     _check(content, source)
     values = {key: getattr(content, key) for key in content.__struct_fields__}
-    return Engine(**{
-        **values,
+    values |= {
         "folder": path.parent,
         "capabilities": msgspec.structs.asdict(content.capabilities),
         "devices": {kind: section.entry() for kind, section in content.devices.items()},
         "variants": {name: section.variant(name) for name, section in content.variants.items()},
         "builds_on": path.parents[1] / f"bench_{content.builds_on}" if content.builds_on else None,
         "architectures": _supports(content.architectures),
-    })  # fmt: skip
+    }
+    return Engine(**values)
 
 
 def _check(content: EngineFile, source: YamlFile) -> None:

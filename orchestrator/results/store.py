@@ -109,11 +109,14 @@ def joined(parts: list[Part]) -> dict[str, Any]:
     """One summary of several runs; `limits` and `reference` are kept of a single run only."""
     single = parts[0] if len(parts) == 1 else None
     return {
-        "schema": SUMMARY_SCHEMA, "run": parts[-1].run, "runs": [part.run for part in parts],
-        "limits": single.limits if single else None, "reference": single.reference if single else None,
+        "schema": SUMMARY_SCHEMA,
+        "run": parts[-1].run,
+        "runs": [part.run for part in parts],
+        "limits": single.limits if single else None,
+        "reference": single.reference if single else None,
         "timeline": [launch for part in parts for launch in part.timeline],
         "rows": [row for part in parts for row in part.rows],
-    }  # fmt: skip
+    }
 
 
 @contextlib.contextmanager

@@ -66,9 +66,12 @@ class Baselines:
         facts = None
         if isinstance(reference, Reference):
             facts = {
-                "engine": reference.engine, "version": reference.version, "questions": reference.exam.question_texts,
-                "answers": reference.exam.texts(reference.answers), "directory": str(reference.directory),
-            }  # fmt: skip
+                "engine": reference.engine,
+                "version": reference.version,
+                "questions": reference.exam.question_texts,
+                "answers": reference.exam.texts(reference.answers),
+                "directory": str(reference.directory),
+            }
         reason = reference if isinstance(reference, str) else None
         return {"limits": self.limits, "calibration": self.calibration, "reference": facts, "no_reference": reason}
 

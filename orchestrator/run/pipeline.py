@@ -36,9 +36,12 @@ BAR = "launches"
 
 
 def measure(
-    plan: Plan, directory: Path, bench: Workbench, scenario: Scenario = GENERATION,
+    plan: Plan,
+    directory: Path,
+    bench: Workbench,
+    scenario: Scenario = GENERATION,
     prepared: Mapping[str, Prepared] | None = None,
-) -> bool:  # fmt: skip
+) -> bool:
     """Measure the plan's cells into `directory`; False if the run was interrupted.
 
     `prepared` are images, by engine, that are used instead of building them. Ctrl-C or SIGTERM stops whatever runs and
