@@ -1,1 +1,1 @@
-"""Words in, exit code out: calls, never computes."""
+"""The command line: parses arguments, calls the other packages, and returns exit codes."""

@@ -39,9 +39,11 @@ EXIT_CODES = {
 @click.command("replay")
 @click.argument("result", type=click.Path(path_type=Path, exists=True))
 @click.option(
-    "--row", metavar="ENGINE:VARIANT", shell_complete=completion.rows,
+    "--row",
+    metavar="ENGINE:VARIANT",
+    shell_complete=completion.rows,
     help="which row, where RESULT is a directory of several",
-)  # fmt: skip
+)
 @click.option("--launches", type=click.IntRange(1), help="fresh containers  [default: as many as the original had]")
 @click.option(
     "--tolerance", default=f"{100 * differences.TOLERANCE:g}%", show_default=True, callback=share,
@@ -74,20 +76,20 @@ def replay_command(
     ./benchmark.sh replay results/NAME --row llamacpp:q8_0
     ./benchmark.sh replay results/NAME --row llamacpp:q8_0 --launches 10 --tolerance 3% --format json
     """
-    there = recorded_row.find(result, row)
+    original = recorded_row.find(result, row)
     if resume and out is None:
         raise UserError("--resume: name the directory to continue with --out")
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-replay-{there.row['engine']}-{there.row['variant']}"
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-replay-{original.row['engine']}-{original.row['variant']}"
     directory = out or workspace.results / name
     check_directory(directory, resume)
-    again = Remeasurement(there, launches or there.row["launches"], workspace, Progress(), anyway)
-    if not again.go(directory, model, with_quality, support_matrix()):
+    replay = Remeasurement(original, launches or original.row["launches"], workspace, Progress(), anyway)
+    if not replay.go(directory, model, with_quality, support_matrix()):
         return outcomes.EXIT_INTERRUPTED
-    found = again.conclusion(tolerance)
+    conclusion = replay.conclusion(tolerance)
     if directory.is_dir():
-        write_json(directory / FILE, found)
-    click.echo(json.dumps(found, indent=1) if form == "json" else plain(differences.render(found, there)))
-    return EXIT_CODES[found["verdict"]]
+        write_json(directory / FILE, conclusion)
+    click.echo(json.dumps(conclusion, indent=1) if form == "json" else plain(differences.render(conclusion, original)))
+    return EXIT_CODES[conclusion["verdict"]]
 
 
 @click.command("audit")
@@ -116,7 +118,7 @@ def _limit(_ctx: click.Context, parameter: click.Parameter, text: str | None) ->
 
 
 def constraint_options(command):
-    """One option for each metric that can be limited, in the registry's order."""
+    """Add an option for each metric that can be limited, in the registry's order."""
     for option, quantity in reversed(registry.limits().items()):
         text = f"{quantity.title}: {quantity.meaning}"
         command = click.option(option, callback=_limit, metavar=quantity.example, help=text)(command)
@@ -128,8 +130,7 @@ def _names(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -
 
 
 @click.command("choose")
-@click.argument("directories", metavar="DIR...", nargs=-1, required=True,
-                type=RESULTS_ARGUMENT)  # fmt: skip
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=RESULTS_ARGUMENT)
 @click.option("--objective", type=click.Choice(list(registry.objectives())), default="decode_tps", show_default=True,
               help="what to have most (or, of memory, energy and KL, least) of")  # fmt: skip
 @constraint_options
@@ -154,9 +155,9 @@ def choose_command(directories, objective, device, precision, engines, workload,
     """
     constraints = [limits[key] for key in map(_parameter_name, registry.limits()) if limits[key]]
     filters = {"device": device, "precision": precision, "engine": engines}
-    found = selection.choose(list(directories), objective, constraints, filters, workload)
-    click.echo(json.dumps(found, indent=1) if form == "json" else selection_text.render(found))
-    return outcomes.EXIT_OK if any(answer["pick"] for answer in found["answers"]) else outcomes.EXIT_NO_CHOICE
+    choice = selection.choose(list(directories), objective, constraints, filters, workload)
+    click.echo(json.dumps(choice, indent=1) if form == "json" else selection_text.render(choice))
+    return outcomes.EXIT_OK if any(answer["pick"] for answer in choice["answers"]) else outcomes.EXIT_NO_CHOICE
 
 
 def _parameter_name(option: str) -> str:
@@ -164,12 +165,13 @@ def _parameter_name(option: str) -> str:
 
 
 @click.command("compare")
-@click.argument("directories", metavar="BEFORE [AFTER]", nargs=-1, required=True,
-                type=RESULTS_ARGUMENT)  # fmt: skip
+@click.argument("directories", metavar="BEFORE [AFTER]", nargs=-1, required=True, type=RESULTS_ARGUMENT)
 @click.option(
-    "--metric", type=click.Choice([metric.key for metric in registry.comparable()]), default="decode_tps",
+    "--metric",
+    type=click.Choice([metric.key for metric in registry.comparable()]),
+    default="decode_tps",
     show_default=True,
-)  # fmt: skip
+)
 @click.option("--before", metavar="ENGINE[:VARIANT][@VERSION]", help="only these rows of the first directory")
 @click.option("--after", metavar="ENGINE[:VARIANT][@VERSION]", help="only these rows of the last directory")
 @click.option("--anchor", metavar="ENGINE[:VARIANT]", help="the unchanged row of both runs that shows the machine's "
@@ -177,9 +179,7 @@ def _parameter_name(option: str) -> str:
 @click.option("--no-anchor", is_flag=True, help="accept that drift of the machine is part of every ratio")
 @click.option("--fail-on-regression", metavar="5%", callback=share,
               help="exit code 3 where a row is shown to be worse by more than that, or ends in a failure")  # fmt: skip
-@click.option(
-    "--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True
-)  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
 def compare_command(directories, metric, before, after, anchor, no_anchor, fail_on_regression, form) -> int:
     """Say whether results have become faster or slower, row by row.
 
@@ -199,11 +199,11 @@ def compare_command(directories, metric, before, after, anchor, no_anchor, fail_
         raise UserError("--anchor and --no-anchor contradict each other: leave one away")
     question = Question(metric, before, after, anchor, no_anchor, fail_on_regression)
     barred = {engine.name for engine in engine_yaml.discover().values() if engine.test_only}
-    found = comparison.compare(list(directories), question, barred)
+    result = comparison.compare(list(directories), question, barred)
     texts = {
-        "json": lambda: json.dumps(found, indent=1),
-        "markdown": lambda: comparison_text.as_markdown(found).rstrip("\n"),
-        "table": lambda: comparison_text.render(found),
+        "json": lambda: json.dumps(result, indent=1),
+        "markdown": lambda: comparison_text.as_markdown(result).rstrip("\n"),
+        "table": lambda: comparison_text.render(result),
     }
     click.echo(texts[form]())
-    return outcomes.EXIT_REGRESSION if found["regressions"] else outcomes.EXIT_OK
+    return outcomes.EXIT_REGRESSION if result["regressions"] else outcomes.EXIT_OK

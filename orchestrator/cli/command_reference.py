@@ -1,4 +1,4 @@
-"""The command line as Markdown: docs/start/command_line.md is made from the commands themselves."""
+"""The command line as Markdown: docs/start/command_line.md is generated from the commands."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _section(name: str, command: click.Command) -> Iterator[str]:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """Paragraphs of a docstring; what follows Click's mark `\\b`, which keeps lines as they are, becomes code."""
+    """Paragraphs of a docstring; one that Click's mark `\\b` exempts from wrapping becomes a code block."""
     for paragraph in text.split("\n\n"):
         is_verbatim, _, lines = paragraph.partition("\b\n")
         if lines and not is_verbatim.strip():
@@ -67,5 +67,5 @@ def _name(argument: click.Argument) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text in a cell: words in angle brackets would be taken for HTML, a bar for the cell's end."""
+    """Escape a cell's text: angle brackets would be taken for HTML, a bar for the cell's end."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""The commands by name. The module of a command is imported when it is called: `--help` needs none of them."""
+"""The commands by name. A command's module is imported only when the command is used: `--help` needs none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from orchestrator.base.errors import unknown
 
 SCRIPT = "benchmark.sh"
-VARIABLE = "_BENCHMARK_SH_COMPLETE"  # set by a shell that completes a line
+VARIABLE = "_BENCHMARK_SH_COMPLETE"  # the environment variable by which a shell requests completions
 DEFAULT = "run"
 COMMANDS = {  # name: (module, first sentence of its help)
     "audit": (
@@ -39,13 +39,13 @@ COMMANDS = {  # name: (module, first sentence of its help)
 
 
 def program() -> str:
-    """The name under which the suite was called: the package's console script, or benchmark.sh."""
+    """The name by which the suite was called: the package's console script, or benchmark.sh."""
     name = Path(sys.argv[0]).name
     return name if name == "llm-bench" else SCRIPT
 
 
 class CommandGroup(click.Group):
-    """Commands of COMMANDS; `./benchmark.sh --engines all` is `./benchmark.sh run --engines all`."""
+    """The group of COMMANDS; `./benchmark.sh --engines all` means `./benchmark.sh run --engines all`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)

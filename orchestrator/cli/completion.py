@@ -35,8 +35,8 @@ from orchestrator.sandbox.task import ISOLATIONS
 
 Complete = Callable[[click.Context, click.Parameter, str], list]
 
-# bash takes ':' and '=' for the ends of words, so that its COMP_WORDS cannot be put together again: the line is split
-# here instead, and of a value only what follows the last ':' is given back.
+# bash breaks words at ':' and '=', so that its COMP_WORDS do not give the original words: the line is split here
+# instead, and of a value only what follows the last ':' is returned.
 BASH = """\
 %(complete_func)s() {
     local IFS=$'\\n' response completion type value
@@ -58,7 +58,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 
 class Quiet(ShellComplete):
-    """A command line that is wrong so far completes to nothing, without a word."""
+    """Completes an invalid command line to nothing, without an error message."""
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
         with suppress(UserError, click.ClickException, OSError):
@@ -99,17 +99,17 @@ class Fish(Quiet, FishComplete):
 
 
 SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": Zsh, "fish": Fish}
-for each in SHELLS.values():
-    add_completion_class(each)
+for shell_class in SHELLS.values():
+    add_completion_class(shell_class)
 
 
 def script(shell: str, cli: click.Command) -> str:
-    """What the user's shell has to read."""
+    """The completion script, for the user's shell to source."""
     return SHELLS[shell](cli, {}, program(), VARIABLE).source()
 
 
 def _path() -> str:
-    """What the script calls: the very program that printed it, which need not be on the PATH."""
+    """The program that the script calls: the one that printed it, which need not be on the PATH."""
     return str(ROOT / SCRIPT) if program() == SCRIPT else str(Path(sys.argv[0]).absolute())
 
 
@@ -119,7 +119,7 @@ def one_of(names: Iterable[str]) -> Complete:
 
 
 def some_of(names: Callable[[click.Context], Iterable[str]]) -> Complete:
-    """Completes the last name of a list with commas."""
+    """Completes the last name of a comma-separated list."""
 
     def complete(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
         head, comma, last = incomplete.rpartition(",")
@@ -134,13 +134,13 @@ def model(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> 
     names = ["tiny", "synthetic:"]
     if incomplete.startswith("synthetic:"):
         names = [f"synthetic:{name}" for name in (*shapes.names(), *shapes.architectures())]
-    found = [name for name in names if name.startswith(incomplete)]
-    return found or [CompletionItem(incomplete, type="dir")]
+    matches = [name for name in names if name.startswith(incomplete)]
+    return matches or [CompletionItem(incomplete, type="dir")]
 
 
 def rows(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """ENGINE:VARIANT of the results directory that the command names."""
-    directory = _given(ctx, "result")
+    """The rows, ENGINE:VARIANT, of the results directory that the command names."""
+    directory = _argument(ctx, "result")
     if directory is None or not (Path(directory) / journal.NAME).is_file():
         return []
     cells = [cell for record in journal.read(Path(directory)) if record["kind"] == "run" for cell in record["cells"]]
@@ -148,15 +148,15 @@ def rows(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> li
     return [name for name in names if name.startswith(incomplete)]
 
 
-def _given(ctx: click.Context, argument: str) -> Any:
-    """A command's first argument. click leaves it in ctx.args where the option at the end has no value yet."""
-    return ctx.params.get(argument) or (ctx.args[0] if ctx.args else None)
+def _argument(ctx: click.Context, name: str) -> Any:
+    """A command's first argument. click leaves it in ctx.args if the last option has no value yet."""
+    return ctx.params.get(name) or (ctx.args[0] if ctx.args else None)
 
 
 def _variants(ctx: click.Context) -> list[str]:
-    found = engine_yaml.discover()
-    chosen = select_engines(ctx.params.get("engine_names") or _given(ctx, "engine_name") or "all", found)
-    return ["default", "all", *dict.fromkeys(name for engine in chosen for name in engine.variants)]
+    names = ctx.params.get("engine_names") or _argument(ctx, "engine_name") or "all"
+    selected = select_engines(names, engine_yaml.discover())
+    return ["default", "all", *dict.fromkeys(name for engine in selected for name in engine.variants)]
 
 
 engine = some_of(lambda _ctx: ["all", *engine_yaml.discover()])

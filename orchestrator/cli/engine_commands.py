@@ -1,4 +1,4 @@
-"""The commands about engines: what there is, building it, whether a folder keeps the contract, and a new folder."""
+"""The commands about engines: list, build, check, new."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ from orchestrator.sandbox.prepare import prepare_all
 
 @click.command("list")
 @click.option(
-    "--device", "-d", default="cpu", show_default=True, shell_complete=completion.kind,
-    help="cpu, cuda, rocm or metal",
-)  # fmt: skip
+    "--device", "-d", default="cpu", show_default=True, shell_complete=completion.kind, help="cpu, cuda, rocm or metal"
+)
 @click.option("--format", "form", type=click.Choice(["table", "json", "markdown"]), default="table", show_default=True)
 @click.option(
     "--update", metavar="[FILE]", is_flag=False, flag_value="", type=str,
@@ -49,8 +48,8 @@ def list_command(context: click.Context, device: str, form: str, update: str | N
     ./benchmark.sh list --format json           every engine, variant and device
     ./benchmark.sh list --update                renew what is generated in README.md and docs/
     """
-    found = list(engine_yaml.discover(context.obj.root).values())
-    real = [engine for engine in found if not engine.test_only]
+    engines = list(engine_yaml.discover(context.obj.root).values())
+    real = [engine for engine in engines if not engine.test_only]
     if update is not None:
         file = Path(update) if update else None
         if file and not file.is_file():
@@ -61,14 +60,14 @@ def list_command(context: click.Context, device: str, form: str, update: str | N
             click.echo(path)
         return outcomes.EXIT_OK
     if form == "json":
-        click.echo(json.dumps([_as_json(engine) for engine in found], indent=1))
+        click.echo(json.dumps([_as_json(engine) for engine in engines], indent=1))
         return outcomes.EXIT_OK
     if form == "markdown":
         click.echo(support_matrix.markdown(real))
         return outcomes.EXIT_OK
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
-    click.echo(support_matrix.render(found, device))
+    click.echo(support_matrix.render(engines, device))
     return outcomes.EXIT_OK
 
 
@@ -114,29 +113,29 @@ def build_command(
     chosen = select_engines(engine_names, engine_yaml.discover(workspace.root))
     target = choose_device(device, gpus, progress.say)
     sandbox = sandbox_for(isolation, target, workspace, progress)
-    told: dict[str, dict[str, Any]] = {}
-    wanted = []
+    reports: dict[str, dict[str, Any]] = {}
+    supported = []
     for engine in chosen:
         entry = engine.devices.get(target.kind)
         if entry is None or not entry.support.runs:
             reason = f"on {target.kind}: {entry.support.note if entry else 'no entry'}"
-            told[engine.name] = {"outcome": "unsupported", "reason": reason}
+            reports[engine.name] = {"outcome": "unsupported", "reason": reason}
         else:
-            wanted.append((engine, target.kind))
-    for name, made in prepare_all(sandbox, wanted).items():
-        if isinstance(made, CellError):
-            told[name] = {"outcome": made.outcome, "reason": made.reason}
+            supported.append((engine, target.kind))
+    for name, image in prepare_all(sandbox, supported).items():
+        if isinstance(image, CellError):
+            reports[name] = {"outcome": image.outcome, "reason": image.reason}
         else:
-            told[name] = {"outcome": "ok", "tag": made.tag, "id": made.id, "recipe": list(made.recipe)}
+            reports[name] = {"outcome": "ok", "tag": image.tag, "id": image.id, "recipe": list(image.recipe)}
     progress.end()
-    ordered = {engine.name: told[engine.name] for engine in chosen}
+    ordered = {engine.name: reports[engine.name] for engine in chosen}
     if form == "json":
         click.echo(json.dumps(ordered, indent=1))
     else:
-        for name, each in ordered.items():
-            failure = f"{each['outcome']}: {each.get('reason')}"
-            click.echo(plain(f"{name}: {each['tag'] if each['outcome'] == 'ok' else failure}"))
-    return outcomes.exit_code([each["outcome"] for each in ordered.values()])
+        for name, report in ordered.items():
+            failure = f"{report['outcome']}: {report.get('reason')}"
+            click.echo(plain(f"{name}: {report['tag'] if report['outcome'] == 'ok' else failure}"))
+    return outcomes.exit_code([report["outcome"] for report in ordered.values()])
 
 
 @click.command("check")
@@ -154,10 +153,11 @@ def build_command(
 @ISOLATION
 @click.option("--architectures", is_flag=True, help="instead: which model architectures it runs, and whether right")
 @click.option(
-    "--sources", is_flag=True,
+    "--sources",
+    is_flag=True,
     help="also look up, in the sources of the packages it pins, what it uses on devices where nobody has run it "
     "(fetches up to 1 GB once; always done where the engine does not run on the device)",
-)  # fmt: skip
+)
 @WAIT
 @FORMAT
 @click.pass_obj
@@ -184,28 +184,28 @@ def check_command(
     chosen = select_engines(engine_name, engines)
     target = choose_device(device, gpus, progress.say)
     cells.check_names(chosen, None, variants)
-    findings: dict[str, list[Finding]] = {}
+    findings: dict[str, list[Finding]] = {}  # by engine
     with open_session(workspace, target, Setup(isolation, wait_s=wait_s), engines, progress) as bench:
         subject = None if architectures else find_subject(model, workspace.cache, progress.say)
         for engine in chosen:
             if subject is None:
-                found = examine_architectures(engine, bench)
+                checks = examine_architectures(engine, bench)
             else:
-                found = conformance.examine(engine, variants, subject, bench)
+                checks = conformance.examine(engine, variants, subject, bench)
                 entry = engine.devices.get(target.kind)
                 with_sources = sources or entry is None or not entry.support.runs
                 for kind in engine.unverified(besides=target.kind) if with_sources else ():
                     progress.say(f"reading what {engine.name} pins for {kind} (its wheels are fetched once)")
                     pip = Site.read(workspace.site).pip_environment()
-                    found += [check_lock(engine, kind, pip), *check_names(engine, kind, workspace.cache / "api", pip)]
-            findings[engine.name] = found
+                    checks += [check_lock(engine, kind, pip), *check_names(engine, kind, workspace.cache / "api", pip)]
+            findings[engine.name] = checks
             if form == "table":
-                click.echo(plain(conformance.render(engine, found)))
+                click.echo(plain(conformance.render(engine, checks)))
     progress.end()
     if form == "json":
-        click.echo(json.dumps({name: [vars(each) for each in found] for name, found in findings.items()}, indent=1))
-    is_good = all(finding.passed is not False for found in findings.values() for finding in found)
-    return outcomes.EXIT_OK if is_good else outcomes.EXIT_FAILED
+        click.echo(json.dumps({name: [vars(check) for check in checks] for name, checks in findings.items()}, indent=1))
+    has_passed = all(check.passed is not False for checks in findings.values() for check in checks)
+    return outcomes.EXIT_OK if has_passed else outcomes.EXIT_FAILED
 
 
 @click.command("new")

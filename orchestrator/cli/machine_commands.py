@@ -1,4 +1,4 @@
-"""The commands about this machine: what it can do, and how fast its device is."""
+"""The commands about this machine: limits, doctor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line. Every error is one line that names what to do next."""
+"""The entry point of the command line. Every error is one line that names the remedy."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def cli() -> None:
 
 
 def main(workspace: Workspace | None = None) -> None:
-    """Run the command line, by default in this checkout's workspace; what it raises becomes a line and an exit code."""
+    """Run the command line, by default in this checkout's workspace; an error becomes one line and an exit code."""
     is_completing = VARIABLE in os.environ
     if is_completing or not {"--help", "-h"}.isdisjoint(sys.argv):
         postpone("numpy", "pandas", "jinja2", "tokenizers", "jedi")
     if is_completing:
-        import_module("orchestrator.cli.completion")  # makes its shells known to click
+        import_module("orchestrator.cli.completion")  # registers its shells with click
     try:
-        with terminated_as_interrupt():  # else SIGTERM ends a `check` and leaves its container running
-            place = workspace or Workspace.of_checkout()
-            code = cli.main(prog_name=program(), complete_var=VARIABLE, standalone_mode=False, obj=place)
+        with terminated_as_interrupt():  # otherwise SIGTERM ends a `check` but leaves its container running
+            target = workspace or Workspace.of_checkout()
+            code = cli.main(prog_name=program(), complete_var=VARIABLE, standalone_mode=False, obj=target)
     except UserError as error:
         click.echo(plain(f"error: {error}"), err=True)
         code = outcomes.EXIT_USAGE

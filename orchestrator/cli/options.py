@@ -15,9 +15,8 @@ DEVICE = click.option(
 )  # fmt: skip
 GPUS = click.option("--gpus", help="which GPUs: indices or UUIDs, for example 0,1")
 ISOLATION = click.option(
-    "--isolation", default="auto", show_default=True, shell_complete=completion.isolation,
-    help="auto, docker or venv",
-)  # fmt: skip
+    "--isolation", default="auto", show_default=True, shell_complete=completion.isolation, help="auto, docker or venv"
+)
 THREADS = click.option("--threads", type=click.IntRange(1), help="CPU threads  [default: physical cores]")
 WAIT = click.option(
     "--wait", "wait_s", type=click.IntRange(0), default=0, show_default=True,
@@ -28,7 +27,7 @@ FORMAT = click.option(
     help="with json, stdout holds nothing else",
 )  # fmt: skip
 
-LEAST_MEMORY = 64 << 20  # less starts no Python
+LEAST_MEMORY = 64 << 20  # Python does not start with less
 
 
 def size(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:

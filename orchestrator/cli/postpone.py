@@ -1,4 +1,4 @@
-"""Imports that wait for the first use of the module, for a command line that is only completed or explained."""
+"""Lazy imports, for a command line that is only completed or explained."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class _Postponed(ModuleType):
 
 
 def postpone(*names: str) -> None:
-    """From now on `import NAME` costs nothing until it is used.
+    """Delay the import of these modules until their first use.
 
-    Not for a command that starts threads or measures: the import would come at a moment that nobody chose.
+    Not for a command that starts threads or measures: the import would happen at an arbitrary moment.
     """
     for name in names:
         sys.modules.setdefault(name, _Postponed(name))

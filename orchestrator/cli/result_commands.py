@@ -24,9 +24,11 @@ from orchestrator.results.summary import SUMMARY
 @click.command("report")
 @click.argument("results", type=RESULTS_ARGUMENT)
 @click.option(
-    "--format", "form", type=click.Choice([*exports.FORMATS, *static_charts.FORMATS]),
+    "--format",
+    "form",
+    type=click.Choice([*exports.FORMATS, *static_charts.FORMATS]),
     help="print tables, or write the charts as png or svg  [default: write report.md and summary.*]",
-)  # fmt: skip
+)
 @click.option("--table", "name", metavar="NAME", help=f"all, or one of {', '.join(exports.NAMES)}")
 @click.option("--history", is_flag=True, help="each engine's line over versions and dates, as --table history")
 @click.option("--baseline", metavar="ENGINE:VARIANT", help="what `settings` and `precisions` are relative to  "
@@ -92,10 +94,10 @@ def _write_charts(summary: dict[str, Any], form: str, out: Path | None, name: st
     if name or baseline:
         raise UserError(f"--format {form} writes charts: --table, --history and --baseline choose tables")
     check_directory(out, resume=False)
-    paths, lacking = static_charts.write(out, summary, form)
+    paths, missing = static_charts.write(out, summary, form)
     for path in paths:
         click.echo(path)
-    for reason in lacking:
+    for reason in missing:
         click.echo(f"no {reason[0].lower()}{reason[1:]}", err=True)
     return outcomes.EXIT_OK
 
@@ -120,28 +122,28 @@ def merge_command(results: tuple[Path, ...], out: Path | None, file: Path | None
     """
     if out is None and file is None:
         raise UserError("say where to: --out DIR for a report, --store FILE.duckdb to collect runs")
-    said: list[str] = []
-    done: dict[str, Any] = {}
+    notes: list[str] = []
+    written: dict[str, Any] = {}
     if out:
         check_directory(out, resume=False)
-        summary = merge_results(list(results), said.append)
+        summary = merge_results(list(results), notes.append)
     if file:
-        parts = [part for each in results for part in merge.split(merge.load(each), each)]
-        done["store"] = {"file": str(file), **vars(store.append(file, parts))}
+        parts = [part for source in results for part in merge.split(merge.load(source), source)]
+        written["store"] = {"file": str(file), **vars(store.append(file, parts))}
     if out:
         out.mkdir(parents=True, exist_ok=True)
         path = write.write(out, summary, support_matrix())
-        done.update(report=str(path), summary=str(out / SUMMARY), rows=len(summary["rows"]))
+        written.update(report=str(path), summary=str(out / SUMMARY), rows=len(summary["rows"]))
     if form == "json":
-        click.echo(json.dumps({**done, "notes": said}, indent=1))
+        click.echo(json.dumps({**written, "notes": notes}, indent=1))
         return outcomes.EXIT_OK
     if out:
         click.echo(terminal_table.terminal(summary))
-    for line in said:
+    for line in notes:
         click.echo(f"note: {line}")
     if out:
         click.echo(write.where(path))
     if file:
         counts = "{added} added, {known} there already; it holds {runs} run(s) with {rows} row(s)"
-        click.echo(f"store: {file}: {counts.format(**done['store'])}")
+        click.echo(f"store: {file}: {counts.format(**written['store'])}")
     return outcomes.EXIT_OK

@@ -42,8 +42,8 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
     "--engines",
     "-e",
     "engine_names",
-    help="all, or a list: a,b  [default: those with by_default in engine.yaml]",
     shell_complete=completion.engine,
+    help="all, or a list: a,b  [default: those with by_default in engine.yaml]",
 )
 @DEVICE
 @GPUS
@@ -57,9 +57,11 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
     help="tiny, synthetic:<shape>, a directory, ORG/NAME@REV, or a model's entry FILE.yaml (docs/extend/ready_made.md)",
 )
 @click.option(
-    "--artefacts", default="convert", show_default=True,
+    "--artefacts",
+    default="convert",
+    show_default=True,
     help="convert: all engines run the same weights; ready: the quantised checkpoints that the entry names",
-)  # fmt: skip
+)
 @click.option(
     "--precisions",
     shell_complete=completion.precisions,
@@ -107,7 +109,7 @@ def positive_list(_ctx: click.Context, _parameter: click.Parameter, text: str) -
     help="of the result on stdout; json is the summary, with nothing else",
 )  # fmt: skip
 @click.pass_obj
-def run_command(workspace: Workspace, isolation, build_timeout, wait_s, out, resume, form, **asked) -> int:
+def run_command(workspace: Workspace, isolation, build_timeout, wait_s, out, resume, form, **values) -> int:
     """Build, convert, measure, merge and report (the default command).
 
     \b
@@ -119,7 +121,7 @@ def run_command(workspace: Workspace, isolation, build_timeout, wait_s, out, res
     ./benchmark.sh --engines llamacpp --format json > summary.json
     """
     progress = Progress()
-    options = Options(**asked)
+    options = Options(**values)
     engines = engine_yaml.discover(workspace.root)
     request = make_request(options, engines, progress.say)
     directory = out or workspace.results / f"{datetime.now():%Y%m%d-%H%M%S}-{directory_title(request)}"
@@ -140,15 +142,16 @@ def run_command(workspace: Workspace, isolation, build_timeout, wait_s, out, res
         click.echo(write.where(path))
     if not uninterrupted:
         return outcomes.EXIT_INTERRUPTED
-    asked_for = {(cell.engine.name, cell.variant.name, cell.shape) for cell in plan.cells}
-    return outcomes.exit_code([row["outcome"] for row in summary["rows"] if row_identity(row) in asked_for])
+    # A resumed directory may hold rows that this command did not request.
+    requested = {(cell.engine.name, cell.variant.name, cell.shape) for cell in plan.cells}
+    return outcomes.exit_code([row["outcome"] for row in summary["rows"] if row_identity(row) in requested])
 
 
 def directory_title(request: Request) -> str:
-    """Model and device: "llama-160m-cpu"."""
+    """Model and device, as in "llama-160m-cpu"."""
     return f"{request.title.replace('/', '-').replace(':', '-').strip('.-')}-{request.device.kind}"
 
 
 def row_identity(row: dict[str, Any]) -> tuple[str, str, Shape]:
-    """A resumed directory may hold rows that this command did not ask for."""
+    """The cell of a row: (engine, variant, shape)."""
     return row["engine"], row["variant"], Shape(row["batch_size"], row["prompt_tokens"], row["new_tokens"])

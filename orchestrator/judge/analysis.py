@@ -1,4 +1,4 @@
-"""What the host works out about a launch while everything it needs is at hand: kept as evidence.json beside it."""
+"""What the host computes about a launch when it ends, while all inputs are at hand; stored as evidence.json."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What a launch is judged with.
+    """What a launch is judged against.
 
     weights:      numbers of weights of the model
     config:       its config.json
-    artefact:     the folder that was loaded; None where the engine's own word has to do
-    reference:    what the reference engine computed, or why there is nothing
-    calibration:  the verdict of gate self_calibration, which is one for the whole run
+    artefact:     the directory that was loaded; None: weight bytes are taken from the engine's report
+    reference:    results of the reference engine, or the reason why there are none
+    calibration:  verdict of the gate self_calibration, shared by all launches of a run
     """
 
     weights: ParameterCounts
@@ -50,48 +50,48 @@ def analyse(
     result: Result,
     samples: list[Sample],
     metrics: dict[str, Any],
-    context: Yardstick,
+    yardstick: Yardstick,
     machine: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Work out and write evidence.json, and return it; the log-probabilities are deleted once they are compared.
+    """Write evidence.json and return its content; the log-probabilities are deleted once they are compared.
 
     result, samples:  of a launch whose tokens are complete, read and checked
-    metrics:          of speed.launch_metrics
-    machine:          the monitor's record, None where it did not watch
+    metrics:          from speed.launch_metrics
+    machine:          the monitor's record, None if the launch was not monitored
 
-    Bytes are bytes, *_mib 2^20 of them, bandwidth 10^9 bytes/s of all devices, energy joules a token. Null is what is
-    unknown; "gates" has a verdict for each gate. Raises OSError where the file cannot be written.
+    Units: bytes, MiB (*_mib), 10^9 bytes/s summed over devices (*_gbs), joules per token. Unknown values are null;
+    "gates" maps each gate to its verdict. Raises OSError if the file cannot be written.
     """
     shape, loaded = job.shape, result.loaded
     prompt_tokens = len(job.prompts[0][0])
-    reads = step_reads(loaded, context.weights, context.config, job, context.artefact)
+    reads = step_reads(loaded, yardstick.weights, yardstick.config, job, yardstick.artefact)
     probes, devices = result.bandwidth, len(job.device.ids)
-    moved = step_traffic(reads, metrics["decode_tps"], shape.batch_size, probes, devices)
-    needed = dimensions.needed(context.config, loaded.kv_dtype, shape.batch_size, prompt_tokens, shape.new_tokens)
-    found = {
+    traffic = step_traffic(reads, metrics["decode_tps"], shape.batch_size, probes, devices)
+    kv_needed = dimensions.needed(yardstick.config, loaded.kv_dtype, shape.batch_size, prompt_tokens, shape.new_tokens)
+    evidence = {
         "reads": {"weight_bytes": reads.weights, "kv_bytes": reads.kv, "source": reads.source},
-        "kv_needed_mib": None if needed is None else needed / MIB,
+        "kv_needed_mib": None if kv_needed is None else kv_needed / MIB,
         "bandwidth_gbs": {when: probe and devices * probe.best_gbs for when, probe in probes.items()},
-        "cache_resident": moved.cache_resident if moved else None,
-        "mbu": moved.mbu if moved else None,
-        "prefill_flops": prefill_flops(context.weights, context.config, shape.batch_size, prompt_tokens),
-        **_compared(directory, job, result, samples, context),
-        **_powered(machine, samples, shape.batch_size),
+        "cache_resident": traffic.cache_resident if traffic else None,
+        "mbu": traffic.mbu if traffic else None,
+        "prefill_flops": prefill_flops(yardstick.weights, yardstick.config, shape.batch_size, prompt_tokens),
+        **_compare_with_reference(directory, job, result, samples, yardstick),
+        **_energy_and_memory(machine, samples, shape.batch_size),
     }
-    found["gates"] = {
-        "precision": precision.precision_proof(job.precision, loaded, context.weights),
+    evidence["gates"] = {
+        "precision": precision.precision_proof(job.precision, loaded, yardstick.weights),
         "tokens": token_audit(samples, shape.batch_size, shape.new_tokens),
-        "physics": physics.physics(moved),
-        "agreement": _agreement(job, samples, context, found),
+        "physics": physics.physics(traffic),
+        "agreement": _agreement(job, samples, yardstick, evidence),
         "cold_prefix": prefix.cold_prefix(samples),
-        "self_calibration": context.calibration,
+        "self_calibration": yardstick.calibration,
     }
-    write_json(directory / FILE, found)
-    return found
+    write_json(directory / FILE, evidence)
+    return evidence
 
 
-def _powered(machine: dict[str, Any] | None, samples: list[Sample], batch: int) -> dict[str, Any]:
-    """Energy of the measured iterations, peak device memory, and the flags of the machine's record."""
+def _energy_and_memory(machine: dict[str, Any] | None, samples: list[Sample], batch: int) -> dict[str, Any]:
+    """Energy of the measured iterations, peak device memory, and the flags of the monitor's record."""
     if machine is None:
         return {"energy_validity": "unreadable: the machine was not watched"}
     spans = [
@@ -99,42 +99,44 @@ def _powered(machine: dict[str, Any] | None, samples: list[Sample], batch: int) 
         for sample in samples
         if sample.phase == "measure" and sample.start_ns is not None
     ]
-    found = energy.per_token(machine, spans)
+    reading = energy.per_token(machine, spans)
     return {
-        "energy_j_per_token": found["energy_j_per_token"],
-        "energy_idle_subtracted_j_per_token": found["energy_idle_subtracted_j_per_token"],
-        "energy_source": found["source"],
-        "energy_validity": found["validity"],
+        "energy_j_per_token": reading["energy_j_per_token"],
+        "energy_idle_subtracted_j_per_token": reading["energy_idle_subtracted_j_per_token"],
+        "energy_source": reading["source"],
+        "energy_validity": reading["validity"],
         "peak_device_mib": machine["peak_device_mib"],
         "peak_device_source": machine["peak_device_source"],
         "flags": machine["flags"],
     }
 
 
-def _compared(directory: Path, job: Job, result: Result, samples: list[Sample], context: Yardstick) -> dict[str, Any]:
-    """Quality and greedy agreement with the reference, and the answers, where the launch was asked for them."""
-    found: dict[str, Any] = {"quality": None, "quality_reason": None, "greedy_match": None, "answers": None}
-    reference = context.reference
+def _compare_with_reference(
+    directory: Path, job: Job, result: Result, samples: list[Sample], yardstick: Yardstick
+) -> dict[str, Any]:
+    """Greedy agreement with the reference; quality and answers too, if the job asked for them."""
+    values: dict[str, Any] = {"quality": None, "quality_reason": None, "greedy_match": None, "answers": None}
+    reference = yardstick.reference
     if isinstance(reference, str):
-        found["quality_reason"] = reference
+        values["quality_reason"] = reference
     else:
         expected = reference.generated[: len(samples)]
         generated = first_rows(samples, len(expected))
         if all(len(own) == len(other) for own, other in zip(generated, expected, strict=True)):
-            found["greedy_match"] = quality.greedy_match(expected, generated)
-        found["answers"] = reference.exam.texts(result.answers)
+            values["greedy_match"] = quality.greedy_match(expected, generated)
+        values["answers"] = reference.exam.texts(result.answers)
         if job.score:
             try:
-                found["quality"] = _quality(directory / "out", result, reference)
+                values["quality"] = _quality(directory / "out", result, reference)
             except BadLogprobs as error:
-                found["quality_reason"] = str(error)
+                values["quality_reason"] = str(error)
             for path in (directory / "out").glob("logprobs-*.npy"):
                 path.unlink()  # half a gigabyte a variant for a vocabulary of 32000
-    return found
+    return values
 
 
 def _quality(out: Path, result: Result, reference: Reference) -> dict[str, Any]:
-    """Raises quality.BadLogprobs, also where the engine gives no log-probabilities."""
+    """See quality.compare. Raises quality.BadLogprobs, also if the engine gives no log-probabilities."""
     scores = result.scores or []
     if not scores or scores[0] is None:
         raise BadLogprobs("this engine gives no log-probabilities; greedy agreement stands in")
@@ -146,11 +148,11 @@ def _quality(out: Path, result: Result, reference: Reference) -> dict[str, Any]:
     return quality.compare([reference.logprobs(k) for k in range(len(own))], own, sequences, reference.exam.is_text)
 
 
-def _agreement(job: Job, samples: list[Sample], context: Yardstick, found: dict[str, Any]) -> str:
-    if isinstance(context.reference, str):
-        return f"not checked: {context.reference}"
-    if found["greedy_match"] is None:
+def _agreement(job: Job, samples: list[Sample], yardstick: Yardstick, evidence: dict[str, Any]) -> str:
+    if isinstance(yardstick.reference, str):
+        return f"not checked: {yardstick.reference}"
+    if evidence["greedy_match"] is None:
         return "not checked: the reference generated another number of tokens"
-    expected = context.reference.generated[: len(samples)]
+    expected = yardstick.reference.generated[: len(samples)]
     generated = first_rows(samples, len(expected))
-    return agreement.agreement(job.precision, expected, generated, context.reference.gap, found["quality"])
+    return agreement.agreement(job.precision, expected, generated, yardstick.reference.gap, evidence["quality"])

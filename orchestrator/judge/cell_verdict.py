@@ -1,8 +1,8 @@
-"""The word with which a cell ends, of all its launches together.
+"""The outcome of a cell, from all its launches together.
 
-A launch is judged when it ends (`verdict`). The engine's own benchmark is judged here: one launch beside one run of it
-proves nothing, the interval over all of them does. It is a function of what the journal holds, so that it can be asked
-at the end of a run and again of a journal of any age, with the same answer.
+Each launch is judged when it ends (`verdict`). The engine's own benchmark is judged here: a single pair of runs proves
+nothing, the interval over all launches does. The verdict depends only on recorded data, so that it can be derived from
+a results directory of any age.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GATE = "self_calibration"
 
 @dataclass(frozen=True)
 class CellVerdict:
-    """How a cell ended: outcome and, unless it is ok, the reason; each gate's word over all its launches."""
+    """How a cell ended: the outcome, the reason unless it is ok, and each gate's verdict over all its launches."""
 
     outcome: Outcome
     reason: str | None
@@ -28,33 +28,33 @@ class CellVerdict:
 def judge_cell(
     outcome: Outcome, reason: str | None, launch_gates: list[dict[str, str]], own: OwnComparison | None
 ) -> CellVerdict:
-    """`outcome` and `reason` are those of the launches; the engine's own benchmark may take an `ok` back.
+    """Combine the launches' `outcome` and `reason` with the engine's own benchmark, which may revoke an `ok`.
 
-    `launch_gates` are the words of each launch by gate, empty for a launch that came to none.
+    `launch_gates` holds each launch's verdict by gate, empty for a launch that failed before its gates.
     """
-    verdict = CellVerdict(outcome, reason, _words(launch_gates))
+    verdict = CellVerdict(outcome, reason, _gate_verdicts(launch_gates))
     if own is None:
         return verdict
-    word = _with_own(verdict.gates[GATE], own.verdict)
-    verdict = replace(verdict, gates={**verdict.gates, GATE: word})
+    calibration = _calibration_verdict(verdict.gates[GATE], own.verdict)
+    verdict = replace(verdict, gates={**verdict.gates, GATE: calibration})
     if outcome is Outcome.OK and own.verdict.startswith("fail"):
         reason = f"gate {GATE}: {own.verdict.removeprefix('fail: ')}"
         return replace(verdict, outcome=Outcome.INVALID_OUTPUT, reason=reason)
     return verdict
 
 
-def _words(launch_gates: list[dict[str, str]]) -> dict[str, str]:
-    """Each gate's word over all launches: a failure, else a pass, else why it was not checked."""
-    words = {}
+def _gate_verdicts(launch_gates: list[dict[str, str]]) -> dict[str, str]:
+    """Each gate's verdict over all launches: a failure, else a pass, else why it was not checked."""
+    combined = {}
     for name in names.NAMES:
-        given = [gates[name] for gates in launch_gates if name in gates]
-        ranked = sorted(given, key=lambda word: (not word.startswith("fail"), not word.startswith("pass")))
-        words[name] = ranked[0] if ranked else "not checked: no launch came so far"
-    return words
+        verdicts = [gates[name] for gates in launch_gates if name in gates]
+        ranked = sorted(verdicts, key=lambda text: (not text.startswith("fail"), not text.startswith("pass")))
+        combined[name] = ranked[0] if ranked else "not checked: no launch came so far"
+    return combined
 
 
-def _with_own(delays: str, own: str) -> str:
-    """One word for the gate: the suite's own delays first, then what the engine's own benchmark adds."""
+def _calibration_verdict(delays: str, own: str) -> str:
+    """One verdict for the gate: that on the known delays first, then what the engine's own benchmark adds."""
     if not delays.startswith("pass") or own == "pass":
         return delays
     return own if own.startswith("fail") else f"pass (known delays; {own.removeprefix('not checked: ')})"

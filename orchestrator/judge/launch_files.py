@@ -18,7 +18,7 @@ _SAMPLE = msgspec.json.Decoder(Sample)
 
 
 class BadSamples(Unreadable):
-    """samples.jsonl does not hold what a measurement holds; the message names the line."""
+    """samples.jsonl is not that of a valid measurement; the message names the line."""
 
 
 def read_job(directory: Path) -> Job:
@@ -28,7 +28,7 @@ def read_job(directory: Path) -> Job:
 
 
 def read_result(directory: Path) -> Result | Failure:
-    """What the launch in `directory` says of itself. Raises Unreadable, one line; FileNotFoundError."""
+    """What the engine of the launch in `directory` reported. Raises Unreadable, one line; FileNotFoundError."""
     path = directory / "out" / "result.json"
     content = _content(path, RESULT_LIMIT)
     if not isinstance(content, dict) or content.get("schema") != SCHEMA or str(content.get("outcome")) not in OUTCOMES:
@@ -50,10 +50,7 @@ def read_result(directory: Path) -> Result | Failure:
 
 
 def read_samples(directory: Path) -> list[Sample]:
-    """The iterations of the launch in `directory`.
-
-    Raises BadSamples naming the line for what is not a sample; FileNotFoundError.
-    """
+    """The iterations of the launch in `directory`. Raises BadSamples, naming the invalid line; FileNotFoundError."""
     path = directory / "out" / "samples.jsonl"
     try:
         lines = read_text(path, SAMPLES_LIMIT).splitlines()
@@ -72,12 +69,12 @@ def read_samples(directory: Path) -> list[Sample]:
 
 
 def first_rows(samples: list[Sample], count: int) -> list[list[int]]:
-    """The generated tokens of the batch's first row, of the first `count` iterations."""
+    """The tokens [count][steps] generated for the batch's first row in each of the first `count` iterations."""
     return [[step[0] for step in sample.ids] for sample in samples[:count]]
 
 
 def _is_possible(sample: Sample) -> bool:
-    """No time that no clock can give."""
+    """Whether a clock can have given all of its times."""
     counts = [sample.i, *sample.steps_ns, sample.ttft_ns or 0, sample.start_ns or 0]
     seconds = [sample.own_cpu_s or 0, sample.foreign_cpu_s or 0, sample.steal_s or 0]
     return all(map(is_count, counts)) and all(map(is_number, seconds)) and sample.steps_ns[-1:] > [0]

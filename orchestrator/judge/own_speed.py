@@ -1,4 +1,4 @@
-"""The speed that an engine's own benchmark reports, and what it says of ours."""
+"""The speed that an engine's own benchmark reports, compared with ours."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from orchestrator.sandbox.task import Ended, tail
 def own_benchmark(ended: Ended, directory: Path) -> dict[str, Any]:
     """{"decode_tps", "prefill_tps", "reason"} of the benchmark that an engine ships, in tokens/s.
 
-    directory:  its task's, with out/own_benchmark.json and stderr.log
+    directory:  of its task, with out/own_benchmark.json and stderr.log
 
-    Both speeds are None where there is a reason. Raises nothing for what the benchmark left or did not leave.
+    Both speeds are None if there is a reason. Missing or invalid output becomes a reason, not an exception.
     """
     unknown = {"decode_tps": None, "prefill_tps": None}
     if ended.exit_code != 0:
         lines = tail(directory / "stderr.log").splitlines() or [f"exit code {ended.exit_code}"]
         return {**unknown, "reason": lines[-1]}
     try:
-        told = parse(read_text(directory / "out" / "own_benchmark.json", RESULT_LIMIT))
-        speeds = {name: told[name] for name in unknown}
+        content = parse(read_text(directory / "out" / "own_benchmark.json", RESULT_LIMIT))
+        speeds = {name: content[name] for name in unknown}
         if not all(is_number(speed) and speed > 0 for speed in speeds.values()):
             raise ValueError("a speed is not a positive number")
     except (OSError, Unreadable, ValueError, KeyError, TypeError) as error:
@@ -52,7 +52,7 @@ class SpeedPair:
 
 @dataclass(frozen=True)
 class OwnComparison:
-    """Our speeds over those of the engine's own benchmark, launch by launch, and the gate's word on them."""
+    """Our speeds divided by those of the engine's own benchmark, launch by launch, and the gate's verdict on them."""
 
     decode: Summary | None
     prefill: Summary | None
@@ -65,7 +65,7 @@ class OwnComparison:
 
 
 def compare_with_own(pairs: list[SpeedPair]) -> OwnComparison | None:
-    """What the engine's own benchmark says of a cell's launches at batch size 1; None where it was never run."""
+    """Compare a cell's launches at batch size 1 with the engine's own benchmark; None if that was never run."""
     if not pairs:
         return None
     usable = [pair for pair in pairs if pair.ours and pair.own]

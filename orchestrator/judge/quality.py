@@ -20,7 +20,7 @@ ROWS_AT_ONCE = 128  # bounds the memory of a comparison: 128 x 128256 float64 ar
 
 
 class BadLogprobs(Exception):
-    """A file of log-probabilities is not what was asked for; the message names it."""
+    """A file of log-probabilities is missing or invalid; the message names it."""
 
 
 def read_logprobs(path: Path, rows: int, vocabulary: int) -> np.ndarray:
@@ -53,7 +53,7 @@ def compare(
     """
     divergences: list[float] = []
     same = 0
-    own: dict[str, list[float]] = {"engine": [], "reference": []}
+    of_text: dict[str, list[float]] = {"engine": [], "reference": []}  # log-probabilities of the text's own tokens
     for expected, actual, tokens in zip(reference, engine, sequences, strict=True):
         following = np.asarray(tokens[1:])
         for start in range(0, len(following), ROWS_AT_ONCE):
@@ -64,22 +64,22 @@ def compare(
             divergences += np.maximum(0, (np.exp(p) * (p - q)).sum(axis=1)).tolist()
             same += int((p.argmax(axis=1) == q.argmax(axis=1)).sum())
             picked = np.arange(len(p)), following[rows]
-            own["reference"] += p[picked].tolist()
-            own["engine"] += q[picked].tolist()
+            of_text["reference"] += p[picked].tolist()
+            of_text["engine"] += q[picked].tolist()
     return {
         "tokens": len(divergences),
         "kl": float(np.mean(divergences)),
         "kl_p99": percentile(divergences, 0.99),
         "top1": same / len(divergences),
-        "perplexity": float(np.exp(-np.mean(own["engine"]))) if is_text else None,
-        "reference_perplexity": float(np.exp(-np.mean(own["reference"]))) if is_text else None,
+        "perplexity": float(np.exp(-np.mean(of_text["engine"]))) if is_text else None,
+        "reference_perplexity": float(np.exp(-np.mean(of_text["reference"]))) if is_text else None,
     }
 
 
 def greedy_match(reference: list[list[int]], generated: list[list[int]]) -> float:
-    """Mean over sequences of (tokens before the first one that differs from the reference's) / (tokens): 1 is all.
+    """Mean over sequences of (tokens before the first that differs from the reference's) / (tokens): 1 if identical.
 
-    Both are [sequences][steps]. Raises ValueError where they are not of one size.
+    Both are [sequences][steps]. Raises ValueError if their shapes differ.
     """
     shares = []
     for expected, actual in zip(reference, generated, strict=True):

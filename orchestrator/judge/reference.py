@@ -1,4 +1,4 @@
-"""What the reference engine computed in float32, as launches are compared with it."""
+"""The float32 results of the reference engine, with which launches are compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.plan.exam import Exam
 
 @dataclass(frozen=True)
 class Reference:
-    """What the reference engine computed in float32 for one shape.
+    """The reference engine's float32 results for one shape.
 
     directory:   holds logprobs-<k>.npy: the exam's sequences first, then the generated ones
     prompts:     token ids [count][prompt tokens] of the first row of the first prompts
@@ -34,7 +34,7 @@ class Reference:
     def logprobs(self, number: int) -> Any:
         """Log-probabilities of the exam's sequence `number`: [len - 1, vocabulary] float32, mapped.
 
-        Raises BadLogprobs where the file is not what was computed.
+        Raises BadLogprobs if the file is missing or invalid.
         """
         rows = len(self.exam.sequences[number]) - 1
         return quality.read_logprobs(self.directory / f"logprobs-{number}.npy", rows, self.vocabulary)

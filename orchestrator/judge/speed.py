@@ -22,7 +22,7 @@ from orchestrator.base.outcomes import Flag
 from orchestrator.base.stats import percentile
 
 SPEEDS = ("decode_tps", "prefill_tps", "e2e_tps", "ttft_s", "itl_s")
-P90_NEEDS, P99_NEEDS = 64, 662  # fewer steps do not support the tail
+P90_NEEDS, P99_NEEDS = 64, 662  # fewest steps that support the percentile
 NOISY_SHARE = 0.05  # of one core
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 NOISE_NEEDS_S = 0.2  # CPU counters tick at 100 Hz: a shorter iteration's share is rounding
@@ -31,8 +31,8 @@ NOISE_NEEDS_S = 0.2  # CPU counters tick at 100 Hz: a shorter iteration's share 
 def iteration_metrics(sample: Sample, batch: int, prompt_tokens: int, streams: bool) -> dict[str, float | None]:
     """decode_tps, prefill_tps, e2e_tps [tokens/s], ttft_s and itl_s (median) [s] of one iteration.
 
-    None is what the sample does not support: no decode speed of one token, no itl_s where the engine does not stream.
-    Raises ValueError where such an engine's sample has no ttft_ns.
+    None where the sample does not support the metric: one token has no decode speed, an engine that does not stream no
+    itl_s. Raises ValueError if the sample of such an engine lacks ttft_ns.
     """
     times = [t / 1e9 for t in sample.steps_ns]
     count, last = len(times), times[-1]
@@ -54,13 +54,13 @@ def iteration_metrics(sample: Sample, batch: int, prompt_tokens: int, streams: b
 def launch_metrics(samples: list[Sample], job: Job, streams: bool) -> dict[str, Any]:
     """All speeds of a launch, from its measured iterations.
 
-    Returns for each of SPEEDS the list of values, one an iteration; "steps_s", the times between steps of all of them;
-    "itl_p90_s" and "itl_p99_s", None below P90_NEEDS and P99_NEEDS steps; and "flags". `noisy_host`: in some iteration
-    others took more than NOISY_SHARE of a core.
+    Returns for each of SPEEDS a list with one value per iteration; "steps_s", the times between the steps of all of
+    them; "itl_p90_s" and "itl_p99_s", None below P90_NEEDS and P99_NEEDS steps; and "flags": `noisy_host` if in some
+    iteration other processes took more than NOISY_SHARE of a core.
     """
     measured = [sample for sample in samples if sample.phase == "measure"]
-    prompt_tokens = len(job.prompts[0][0])  # a text of the user's own may be shorter than the shape says
-    rows = [iteration_metrics(each, job.shape.batch_size, prompt_tokens, streams) for each in measured]
+    prompt_tokens = len(job.prompts[0][0])  # a --prompt may be shorter than the shape says
+    rows = [iteration_metrics(sample, job.shape.batch_size, prompt_tokens, streams) for sample in measured]
     steps = []
     if streams:
         for sample in measured:

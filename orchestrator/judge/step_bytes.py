@@ -2,7 +2,7 @@
 
     read = total - tables of which a step takes a row - input embedding (unless it is the output head as well)
 
-Which tensor is which follows from the names that checkpoints and exporters give.
+The role of a tensor follows from its name, as checkpoints and exporters give it.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ CAUSAL_MASK = re.compile(r"\.(attn|attention)\.(masked_)?bias$")  # of old GPT c
 
 @dataclass(frozen=True)
 class StepBytes:
-    """Bytes of an artefact's weights. `read` is what a decode step must read of them.
+    """Bytes of an artefact's weights; `read` of them a decode step must read.
 
-    `embedding` is the input embedding matrix with its scales and zero points, of which a step takes a row a sequence.
+    `embedding`: the input embedding with its scales and zero points, of which a step takes one row per sequence.
     `tied`: the same matrix is the output head, which is read whole.
     """
 
@@ -58,10 +58,10 @@ class StepBytes:
 
 
 def step_bytes(tensors: list[Tensor], config: dict[str, Any]) -> StepBytes:
-    """What a decode step must read of `tensors`, in bytes; `config` is the model's config.json.
+    """The bytes of `tensors` that a decode step must read; `config` is the model's config.json.
 
-    Tables are positions, rotary angles and text. All experts of a mixture count. Raises UnreadableArtefact where no
-    tensor is known as the input embedding.
+    Tables are positions, rotary angles and text. All experts of a mixture count. Raises UnreadableArtefact if no
+    tensor is recognised as the input embedding.
     """
     if not tensors:
         raise UnreadableArtefact("the artefact", "has no tensors")
@@ -93,7 +93,7 @@ def _part(tensor: Tensor) -> str:
 
 
 def _heads_by_shape(tensors: list[Tensor], embedding: list[Tensor], config: dict[str, Any]) -> list[Tensor]:
-    """Matrices with a row or column a token: exporters give a folded head a name without meaning (onnx::MatMul_123)."""
+    """Matrices with one row or column per token: exporters give a folded head an arbitrary name (onnx::MatMul_123)."""
     tokens = {config.get("vocab_size"), *(tensor.shape[0] for tensor in embedding if len(tensor.shape) > 1)}
     return [tensor for tensor in tensors if len(tensor.shape) > 1 and tokens & {tensor.shape[0], tensor.shape[-1]}]
 

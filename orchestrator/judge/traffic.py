@@ -1,4 +1,4 @@
-"""What one launch moved and computed, and how far that is from what its device can."""
+"""The memory traffic and the floating-point operations of one launch, to be held against its device's limits."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class StepReads:
     """Bytes that a decode step must read.
 
     weights:  of the weights, whatever the batch
-    kv:       of the KV cache at its mean depth, all sequences of the batch; None where its dtype is unknown
-    source:   where the bytes of the weights come from, for a reader
+    kv:       of the KV cache at its mean depth, for all sequences of the batch; None if its dtype is unknown
+    source:   where the bytes of the weights were read, as text
     """
 
     weights: int
@@ -31,19 +31,19 @@ class StepReads:
 
     @property
     def total(self) -> float:
-        """Bytes of weights and cache; of weights alone where the cache is unknown."""
+        """Bytes of weights and cache; of the weights alone if the cache is unknown."""
         return self.weights + (self.kv or 0)
 
 
 def step_reads(
     loaded: Loaded, weights: ParameterCounts, config: dict[str, Any], job: Job, artefact: Path | None
 ) -> StepReads:
-    """From the tensor table of the converted artefact; else from the bytes that the engine says it holds.
+    """Bytes from the tensor table of the converted artefact; without one, from those that the engine reports.
 
     read = min(table's read bytes, weight_bytes - (table's total - table's read)), or weight_bytes - embedding.
 
-    The input embedding is looked up, not read, and is left out unless it is tied and so is the head as well. Where the
-    table and the engine's own word differ, the smaller counts: a limit must never be set too low.
+    The input embedding is looked up, not read, and does not count unless it is tied, that is, the output head as well.
+    Where table and report differ, the smaller value counts: an honest launch must never fail the physics gate.
     """
     read, source = loaded.weight_bytes - _embedding(loaded, weights), "weights as the engine reports them"
     if artefact is not None:
@@ -61,33 +61,33 @@ def step_reads(
 
 
 def _embedding(loaded: Loaded, weights: ParameterCounts) -> int:
-    """Bytes of the input embedding as loaded, or of its second copy where the engine holds a tied one twice."""
+    """Bytes of the input embedding as loaded; of a tied one, those of the second copy, if the engine holds two."""
     size = max((FLOAT_BYTES.get(part, 4) for part in loaded.dtype.split("+")), default=4)
     if weights.head:
         return weights.embedding * size
-    held_twice = loaded.weight_bytes >= size * (weights.parameters + weights.embedding) * 0.99
-    return weights.embedding * size if held_twice else 0
+    is_held_twice = loaded.weight_bytes >= size * (weights.parameters + weights.embedding) * 0.99
+    return weights.embedding * size if is_held_twice else 0
 
 
 def step_traffic(
     reads: StepReads, decode_tps: list[float], batch: int, probes: dict[str, Probe | None], devices: int = 1
 ) -> Traffic | None:
-    """For the physics gate and mbu; None without a decode speed.
+    """The input of the physics gate and of mbu; None without a decode speed.
 
     steps_per_s = median(decode_tps) / batch, bandwidth = devices * best_gbs * 10^9 bytes/s of each probe.
 
-    decode_tps:  tokens/s of the whole batch, one an iteration
-    probes:      the launch's bandwidth probes of one device, by "before" and "after"; None where one failed
-    devices:     how many of them read at the same time
+    decode_tps:  tokens/s of the whole batch, one value per iteration
+    probes:      the launch's bandwidth probes of one device, by "before" and "after"; None for one that failed
+    devices:     number of devices that read in parallel
     """
     if not decode_tps:
         return None
-    taken = [probe for probe in probes.values() if probe]
-    caches = [probe.last_level_cache for probe in taken if probe.last_level_cache]
+    valid = [probe for probe in probes.values() if probe]
+    caches = [probe.last_level_cache for probe in valid if probe.last_level_cache]
     return Traffic(
         step_bytes=reads.total,
         steps_per_s=median(decode_tps) / batch,
-        bandwidth=tuple(devices * probe.best_gbs * 1e9 for probe in taken),
+        bandwidth=tuple(devices * probe.best_gbs * 1e9 for probe in valid),
         cache_bytes=max(caches, default=None),
     )
 
@@ -98,7 +98,7 @@ def prefill_flops(weights: ParameterCounts, config: dict[str, Any], batch: int, 
         batch * (2 * linear weights * n + 4 * layers * heads * head size * n (n + 1) / 2 + 2 * head weights)
 
     Kaplan et al. 2020, table 1, with causal attention: half of the pairs of tokens. Only the last position's logits
-    are needed, so the head counts once a row.
+    are needed, so the head counts once per prompt.
     """
     layers, heads = config.get("num_hidden_layers") or 0, config.get("num_attention_heads") or 0
     attention = 4 * layers * heads * (dimensions.head_size(config) or 0) * prompt_tokens * (prompt_tokens + 1) / 2

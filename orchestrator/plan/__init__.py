@@ -1,1 +1,1 @@
-"""What is to be measured, decided before anything runs."""
+"""What is measured, decided before anything runs."""

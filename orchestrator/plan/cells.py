@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from common.contract import Shape as Shape  # noqa: PLC0414 - whoever imports Cell wants it, too
+from common.contract import Shape as Shape  # noqa: PLC0414 - used together with Cell
 from orchestrator.base.errors import UserError, unknown
 from orchestrator.plan.engine import PRECISIONS, Engine, Variant
 
@@ -21,7 +21,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """For file names and progress: "pytorch-float32-b1-p128-n128"."""
+        """Name of the cell in file names and progress: "pytorch-float32-b1-p128-n128"."""
         size = f"b{self.shape.batch_size}-p{self.shape.prompt_tokens}-n{self.shape.new_tokens}"
         return f"{self.engine.name}-{self.variant.name}-{size}"
 
@@ -29,14 +29,11 @@ class Cell:
 Contender = tuple[Engine, Variant]
 
 
-def variants(
-    engine: Engine, precisions: str | None, names: str | None, offered: Collection[str] = ()
-) -> list[Variant]:  # fmt: skip
-    """The engine's variants that the request names.
+def variants(engine: Engine, precisions: str | None, names: str | None, offered: Collection[str] = ()) -> list[Variant]:
+    """The engine's variants that the request selects, possibly none.
 
-    `precisions` ("all" or a list) picks columns, `names` ("default", "all" or a list) picks in them: without `names`
-    the default variants, and those that take a ready-made checkpoint of the schemes `offered`. An engine without a
-    variant of a name given simply has none.
+    `precisions` ("all" or a list) selects columns, `names` ("default", "all" or a list) variants in them. "default",
+    also without `names`, are the default variants and those that load a ready-made checkpoint of a scheme in `offered`.
     """
     columns = split("all" if precisions is None else precisions)
     wanted = split("default" if names is None else names)
@@ -53,24 +50,24 @@ def variants(
 
 
 def check_names(engines: Sequence[Engine], precisions: str | None, names: str | None) -> None:
-    """Raise UserError for a precision or variant that nobody has."""
+    """Raise UserError for a precision or variant that no engine has."""
     if precisions is not None:
         for precision in split(precisions):
             if precision != "all" and precision not in PRECISIONS:
                 raise unknown("precision", precision, ["all", *PRECISIONS])
     if names is not None:
-        known = sorted({name for engine in engines for name in engine.variants})
+        valid = ["all", "default", *sorted({name for engine in engines for name in engine.variants})]
         for name in split(names):
-            if name not in ("all", "default") and name not in known:
-                raise unknown("variant", name, ["all", "default", *known])
+            if name not in valid:
+                raise unknown("variant", name, valid)
 
 
 def select_contenders(
     engines: Sequence[Engine], precisions: str | None, names: str | None, offered: Collection[str] = ()
 ) -> list[Contender]:
-    """The engines' variants that a request names; see `variants`.
+    """The engines' variants that a request selects; see `variants`.
 
-    Raises UserError for unknown names, and when nothing is left.
+    Raises UserError for unknown names, and if no variant is selected.
     """
     check_names(engines, precisions, names)
     contenders = [(engine, variant) for engine in engines for variant in variants(engine, precisions, names, offered)]
@@ -91,7 +88,7 @@ def cells_of(contenders: Sequence[Contender], shapes: Sequence[Shape]) -> list[C
 def order(planned: Sequence[Cell], launches: int, seed: int) -> list[tuple[int, Cell]]:
     """(block, cell) in launch order: every cell once per block, each block shuffled from the recorded seed.
 
-    Drift of the machine then hits every contender alike; running one engine after another favours whoever is first.
+    Drift of the machine then affects every contender alike; running engine after engine would favour the first.
     """
     sequence = []
     for block in range(launches):

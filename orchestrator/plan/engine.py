@@ -13,18 +13,18 @@ Precision = Literal["float32", "bfloat16", "float16", "float8", "int8", "int4"]
 State = Literal["supported", "caveat", "planned", "unsupported"]
 Kind = Literal["cpu", "cuda", "rocm", "metal"]
 PRECISIONS, STATES, DEVICES = get_args(Precision), get_args(State), get_args(Kind)
-WRONG = "wrong"  # of a model architecture: it runs, and what it computes is not what the model computes
+WRONG = "wrong"  # of a model architecture: it runs, but computes something else than the model
 RUNNABLE = ("supported", "caveat")
 
 
 @dataclass(frozen=True)
 class Support:
-    """Whether a variant (or a whole device) runs, and what a reader has to know about it."""
+    """Whether a variant (or a whole device) runs, and what a reader needs to know about it."""
 
     state: str
     note: str | None = None
     link: str | None = None
-    beyond: str | None = None  # the key of config.json with the number of tokens up to which it is not wrong
+    beyond: str | None = None  # the key of config.json that holds the number of tokens up to which it is right
 
     @property
     def runs(self) -> bool:
@@ -33,14 +33,14 @@ class Support:
 
 @dataclass(frozen=True)
 class DeviceEntry:
-    """What an engine has for one kind of device."""
+    """How an engine runs on one kind of device."""
 
     support: Support
     base: str | None = None
     native: bool = False
     verified: str | bool = True  # when, on what, and where the results are; False: nobody has run it there
     extra_index_url: str | None = None
-    version: str | None = None  # the engine's version there, where it is not the one that the others have
+    version: str | None = None  # the engine's version there, if it differs from Engine.version
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class Variant:
     row_multiple: int | None
     default: bool
     devices: dict[str, Support]
-    column_multiple: int | None = None  # as row_multiple, of a matrix's outputs
-    requires: dict[str, int] = field(default_factory=dict)  # config.json's keys and what must divide their values
+    column_multiple: int | None = None  # like row_multiple, for a matrix's number of outputs
+    requires: dict[str, int] = field(default_factory=dict)  # keys of config.json and the divisors of their values
     compute_capability: str | None = None  # of NVIDIA GPUs: ">=8.9" or "<10.0"
-    gpus: int = 1  # that it takes at least
-    ready: tuple[str, ...] = ()  # schemes of ready-made checkpoints that it loads as they are
+    gpus: int = 1  # minimum number
+    ready: tuple[str, ...] = ()  # schemes of the ready-made checkpoints that it loads
 
     @property
     def only_ready(self) -> bool:
-        """Nothing here converts a model for it."""
+        """Whether no converter makes its artefact, so that it needs a ready-made checkpoint."""
         return bool(self.ready) and self.artefact is None
 
 
@@ -81,13 +81,11 @@ class Engine:
     capabilities: dict[str, bool]
     devices: dict[str, DeviceEntry]
     variants: dict[str, Variant] = field(default_factory=dict)
-    by_default: bool = False  # measured where --engines names none
-    reference: bool = False  # its float32 is what every variant is compared with
-    architectures: dict[str, Support] = field(default_factory=dict)  # what is said of single ones; others are tried
+    by_default: bool = False  # measured without --engines
+    reference: bool = False  # every variant is compared with its float32
+    architectures: dict[str, Support] = field(default_factory=dict)  # those with a known state; others are tried
     calibrates: str | None = None  # the variant whose settings first_ms and step_ms are true delays
-    builds_on: Path | None = (
-        None  # the folder whose lock, build script and modules this one uses; has them itself if None
-    )
+    builds_on: Path | None = None  # the folder whose lock, build script and modules are used; None: its own
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -105,7 +103,7 @@ class Engine:
         return (entry.version if entry else None) or self.version
 
     def support(self, variant: Variant, kind: str) -> Support:
-        """The support of `variant` on a device kind; the device's word comes first, and its caveat is everyone's."""
+        """The support of `variant` on a device kind; what engine.yaml says of the device applies to every variant."""
         entry = self.devices.get(kind)
         if entry is None:
             return Support("unsupported", f"{self.title} has no {kind} entry")
@@ -118,28 +116,26 @@ class Engine:
         return Support(entry.support.state, "; ".join(notes), own.link or entry.support.link)
 
     def unverified(self, besides: str) -> list[str]:
-        """The kinds of device that the folder is complete for and that nobody has run it on, without `besides`."""
-        return [
-            kind for kind, entry in self.devices.items()
-            if entry.support.runs and entry.verified is False and kind != besides
-        ]  # fmt: skip
+        """The kinds of device, except `besides`, that the folder supports but on which nobody has run it."""
+        supported = [kind for kind, entry in self.devices.items() if entry.support.runs and entry.verified is False]
+        return [kind for kind in supported if kind != besides]
 
 
 def ready_schemes(engines: Iterable[Engine]) -> list[str]:
-    """The schemes of ready-made checkpoints that some variant takes, sorted."""
-    return sorted({scheme for engine in engines for each in engine.variants.values() for scheme in each.ready})
+    """The schemes of ready-made checkpoints that some variant loads, sorted."""
+    return sorted({scheme for engine in engines for variant in engine.variants.values() for scheme in variant.ready})
 
 
 def select_engines(requested: str | None, engines: dict[str, Engine]) -> list[Engine]:
-    """The engines named in `all` or `a,b`, in that order; None: those `by_default`, the reference first.
+    """The engines that "all" or "a,b" names, in that order; for None those `by_default`, the reference first.
 
-    Raises UserError for an unknown one, or where there is none at all.
+    Raises UserError for an unknown engine, and if there is none.
     """
     if not engines:
         raise UserError("no engine's folder (bench_*) lies beside the package: in a checkout, run `pip install -e .`")
     if requested is None:
-        chosen = [engine for engine in engines.values() if engine.by_default]
-        return sorted(chosen, key=lambda engine: not engine.reference)
+        defaults = [engine for engine in engines.values() if engine.by_default]
+        return sorted(defaults, key=lambda engine: not engine.reference)
     if requested == "all":
         return [engine for engine in engines.values() if not engine.test_only]
     chosen = []

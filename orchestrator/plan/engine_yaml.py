@@ -1,4 +1,4 @@
-"""engine.yaml: what may stand in it, and how the engines of a checkout are read."""
+"""engine.yaml: its schema, and reading the engines of a checkout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.base.reading import YamlFile
 from orchestrator.models.ready import schemes
 from orchestrator.plan.engine import DeviceEntry, Engine, Kind, Precision, State, Support, Variant
 
-WHOLE = r"(?!\n)$"  # `$` alone lets a line's end pass
+WHOLE = r"(?!\n)$"  # `$` alone matches before a final newline
 VERIFIED = rf"^\d{{4}}-\d\d-\d\d, .+, [\w./-]+{WHOLE}"
 Verified = (
     Literal[False]
@@ -73,7 +73,7 @@ class DeviceSection(SupportEntry, forbid_unknown_fields=True):
     version: str | None = None  # the engine's version there, where it is not the one above
 
     def entry(self) -> DeviceEntry:
-        """What the rest of the suite is given."""
+        """The section as the rest of the suite uses it."""
         verified = True if self.verified is None else self.verified
         return DeviceEntry(self.support(), self.base, self.native, verified, self.extra_index_url, self.version)
 
@@ -98,12 +98,11 @@ class VariantSection(msgspec.Struct, forbid_unknown_fields=True):
     ready: str | list[str] = field(default_factory=list)
 
     def variant(self, name: str) -> Variant:
-        """What the rest of the suite is given."""
+        """The section as the rest of the suite uses it."""
         values = {key: getattr(self, key) for key in self.__struct_fields__}
         ready = (self.ready,) if isinstance(self.ready, str) else tuple(self.ready)
-        return Variant(**{
-            **values, "name": name, "scheme": self.scheme or name, "ready": ready, "devices": _supports(self.devices),
-        })  # fmt: skip
+        values |= {"name": name, "scheme": self.scheme or name, "ready": ready, "devices": _supports(self.devices)}
+        return Variant(**values)
 
 
 class Capabilities(msgspec.Struct, forbid_unknown_fields=True):
@@ -144,7 +143,7 @@ def discover(root: Path = ROOT) -> dict[str, Engine]:
 
 
 def real_engines() -> list[Engine]:
-    """The engines that are more than a test."""
+    """The engines that do not serve tests only."""
     return [engine for engine in discover().values() if not engine.test_only]
 
 
@@ -154,19 +153,19 @@ def read(path: Path) -> Engine:
     content = source.convert(EngineFile)
     _check(content, source)
     values = {key: getattr(content, key) for key in content.__struct_fields__}
-    return Engine(**{
-        **values,
+    values |= {
         "folder": path.parent,
         "capabilities": msgspec.structs.asdict(content.capabilities),
         "devices": {kind: section.entry() for kind, section in content.devices.items()},
         "variants": {name: section.variant(name) for name, section in content.variants.items()},
         "builds_on": path.parents[1] / f"bench_{content.builds_on}" if content.builds_on else None,
         "architectures": _supports(content.architectures),
-    })  # fmt: skip
+    }
+    return Engine(**values)
 
 
 def _check(content: EngineFile, source: YamlFile) -> None:
-    """What no single type says. Raises UserError."""
+    """Check what the types cannot express. Raises UserError."""
     folder = source.path.parent
     if folder.name != f"bench_{content.name}":
         raise source.error(["name"], f"{folder.name.removeprefix('bench_')!r}, as the folder is named")
@@ -190,5 +189,5 @@ def _check(content: EngineFile, source: YamlFile) -> None:
 
 
 def _supports(entries: dict[str, Any]) -> dict[str, Support]:
-    """Support by device or architecture; `supported` alone says all there is to say."""
+    """Support by device or architecture; an entry may be just `supported`."""
     return {key: Support("supported") if isinstance(entry, str) else entry.support() for key, entry in entries.items()}

@@ -17,7 +17,7 @@ QUESTIONS, ANSWER_TOKENS = 5, 48
 
 @dataclass(frozen=True)
 class Exam:
-    """What is asked of one launch of a variant. `is_text` is false for random ids, whose perplexity says nothing."""
+    """What one launch of each variant is examined with. `is_text`: false for random ids, which have no perplexity."""
 
     sequences: list[list[int]]
     questions: list[list[int]]
@@ -27,7 +27,7 @@ class Exam:
     tokenizer: Path | None = None
 
     def texts(self, answers: list[list[int]] | None) -> list[str] | None:
-        """Answers as text, None without answers or tokenizer."""
+        """The answers as text, None without answers or tokenizer."""
         if not answers or self.tokenizer is None:
             return None
         tokenizer = Tokenizer.from_file(str(self.tokenizer))
@@ -49,6 +49,6 @@ def make_exam(model: Model, prompt_tokens: int, new_tokens: int) -> Exam:
     ids = tokenizer.encode(TEXT.read_text(encoding="utf-8"), add_special_tokens=False).ids
     sequences = [ids[start : start + length] for start in range(0, SEQUENCES * length, length)]
     texts = prompts.questions()[:QUESTIONS]
-    asked = [tokenizer.encode(text + "\n", add_special_tokens=False).ids[:prompt_tokens] for text in texts]
-    sequences = [each for each in sequences if len(each) > 1]
-    return Exam(sequences, asked, texts, min(new_tokens, ANSWER_TOKENS), True, path)
+    question_ids = [tokenizer.encode(text + "\n", add_special_tokens=False).ids[:prompt_tokens] for text in texts]
+    sequences = [sequence for sequence in sequences if len(sequence) > 1]
+    return Exam(sequences, question_ids, texts, min(new_tokens, ANSWER_TOKENS), True, path)

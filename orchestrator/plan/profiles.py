@@ -1,4 +1,4 @@
-"""Profiles: how many launches and iterations, and how long anything may take."""
+"""Profiles: numbers of launches and iterations, and the default time limits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from common.contract import WarmupRule
 
 @dataclass(frozen=True)
 class Profile:
-    """How much is measured: launches per cell x measured iterations per launch, and which columns unless asked."""
+    """How much is measured: launches per cell, measured iterations per launch, and the default columns."""
 
     name: str
     launches: int
@@ -19,7 +19,7 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile("quick", 1, 3, False, "float32,int8"),  # a newcomer waits for it
+    "quick": Profile("quick", 1, 3, False, "float32,int8"),  # short: a newcomer waits for it
     "standard": Profile("standard", 5, 5, True),
     "publish": Profile("publish", 10, 5, True),
 }

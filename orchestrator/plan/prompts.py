@@ -1,6 +1,6 @@
-"""Prompts as token ids, the same for every engine: a fixed list of questions, cut to exactly the length asked for.
+"""Prompts as token ids, the same for every engine: a fixed list of questions, cut to exactly the requested length.
 
-No two iterations of a launch share a prompt, so that no cache of prefixes can help. The choice is fixed, not seeded by
+No two iterations of a launch share a prompt, so that a prefix cache cannot help. The choice is fixed, not seeded by
 the run: results of two runs are comparable only if they did the same work (`workload_hash`).
 """
 
@@ -18,16 +18,15 @@ from orchestrator.models.model import Model
 
 QUESTIONS = Path(__file__).with_name("texts") / "questions.txt"
 RANDOM_SEED = 0
-HASHED = 10  # every launch has more: the longest warm-up has ten
-FIRST_ORDINARY_ID = 3  # below are, in the usual vocabularies, the ids for unknown, begin and end
+HASHED = 10  # iterations; every launch has prompts for more, since the longest warm-up alone takes ten
+FIRST_ORDINARY_ID = 3  # the ids below are, in the usual vocabularies, those for unknown, begin and end
 
 
 def make(model: Model, iterations: int, batch: int, length: int, text: str | None = None) -> list[list[list[int]]]:
     """Token ids [iterations][batch][length].
 
-    With `text` every prompt is that text, `length` tokens long at most (the older script's `--prompt`).
-    A model without tokenizer.json (synthetic weights) gets seeded random ids. Raises UserError where the model is too
-    short for the prompt or has no tokenizer for `text`.
+    With `text` every prompt is that text, at most `length` tokens long. A model without tokenizer.json (synthetic
+    weights) gets seeded random ids. Raises UserError for a `text` that is empty or that no tokenizer can encode.
     """
     path = model.path / "tokenizer.json"
     if not path.is_file():
@@ -40,18 +39,18 @@ def make(model: Model, iterations: int, batch: int, length: int, text: str | Non
         if not ids:
             raise UserError("--prompt is empty")
         return [[ids] * batch for _ in range(iterations)]
-    asked = [tokenizer.encode(line + "\n", add_special_tokens=False).ids for line in questions()]
+    question_ids = [tokenizer.encode(line + "\n", add_special_tokens=False).ids for line in questions()]
 
-    def cut(number: int) -> list[int]:
-        # The number comes first, so that prompts differ early, also after the 40th.
+    def prompt(number: int) -> list[int]:
+        # The number comes first, so that prompts differ from the start, also once the questions repeat.
         ids = tokenizer.encode(f"{number + 1}. ", add_special_tokens=False).ids
         position = number
         while len(ids) < length:
-            ids += asked[position % len(asked)]
+            ids += question_ids[position % len(question_ids)]
             position += 1
         return ids[:length]
 
-    return [[cut(number * batch + row) for row in range(batch)] for number in range(iterations)]
+    return [[prompt(number * batch + row) for row in range(batch)] for number in range(iterations)]
 
 
 def questions() -> list[str]:
@@ -60,16 +59,16 @@ def questions() -> list[str]:
 
 
 def random_ids(vocabulary: int, iterations: int, batch: int, length: int) -> list[list[list[int]]]:
-    """Seeded ids [iterations][batch][length] without the first three, which are special in the usual vocabularies."""
+    """Seeded ids [iterations][batch][length], none below FIRST_ORDINARY_ID."""
     generator = np.random.Generator(np.random.PCG64(RANDOM_SEED))
     ids: list[list[list[int]]] = generator.integers(FIRST_ORDINARY_ID, vocabulary, (iterations, batch, length)).tolist()
     return ids
 
 
 def workload_hash(model: Model, new_tokens: int, prompts: list[list[list[int]]]) -> str:
-    """12 hex digits: same model bytes, prompt ids and number of new tokens. Only equal ones may share a table.
+    """12 hex digits over model bytes, prompt ids and number of new tokens. Only rows of equal hash may share a table.
 
-    The first ten iterations' prompts stand for all: how many follow depends on the profile, which ones does not.
+    The prompts of the first ten iterations stand for all: the profile decides how many follow, but not which.
     """
     work = json.dumps([model.digest, new_tokens, prompts[:HASHED]], separators=(",", ":"))
     return hashlib.sha256(work.encode()).hexdigest()[:12]

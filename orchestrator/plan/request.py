@@ -1,4 +1,4 @@
-"""What the user asked for."""
+"""The user's request: options of the command line, and what they mean on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ARTEFACTS = ("convert", "ready")
 
 @dataclass(frozen=True)
 class Options:
-    """What `run` was asked for, as the command line gives it; None where the default depends on the rest."""
+    """The options of `run` as given on the command line; None where the default depends on other options."""
 
     engine_names: str | None
     device: str
@@ -47,7 +47,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be measured, before the model is looked at; every field is recorded in the journal."""
+    """What is to be measured, before the model is resolved; every field is recorded in the journal."""
 
     device: Device
     model: str
@@ -61,19 +61,19 @@ class Request:
     prompt: str | None
     wall_s: float
     with_quality: bool
-    precisions: str | None = None  # the columns that the contenders were picked from; None: all
-    entry: Entry | None = None  # of the model, where ready-made checkpoints are asked for
+    precisions: str | None = None  # the columns that the contenders were selected from; None: all
+    entry: Entry | None = None  # of the model, if ready-made checkpoints are requested
     hang_s: float = HANG_S
-    memory_limit: int | None = None  # bytes; None: the sandbox's own
-    title: str = ""  # of the model, for the name of a directory
+    memory_limit: int | None = None  # bytes; None: the sandbox's default
+    title: str = ""  # of the model, for the name of the results directory
 
 
 def make_request(options: Options, engines: dict[str, Engine], say: Say) -> Request:
-    """The request that `options` mean. `say` gets one line for each choice that was made for the user.
+    """The request that `options` describe. `say` gets one line for each choice that was made for the user.
 
-    Raises UserError for what means nothing. Nothing is fetched and nothing is written.
+    Raises UserError for invalid options. Nothing is fetched and nothing is written.
     """
-    chosen = select_engines(options.engine_names, engines)
+    selected = select_engines(options.engine_names, engines)
     if options.profile not in PROFILES:
         raise unknown("profile", options.profile, PROFILES)
     profile = PROFILES[options.profile]
@@ -83,7 +83,9 @@ def make_request(options: Options, engines: dict[str, Engine], say: Say) -> Requ
     entry = read_entry(options.model, options.artefacts, engines, say)
     is_ready_made = options.artefacts == "ready"
     return Request(
-        contenders=tuple(select_contenders(chosen, precisions, options.variants, entry.ready if is_ready_made else {})),
+        contenders=tuple(
+            select_contenders(selected, precisions, options.variants, entry.ready if is_ready_made else {})
+        ),
         device=choose_device(options.device, options.gpus, say),
         model=entry.model,
         profile=profile,
@@ -94,7 +96,7 @@ def make_request(options: Options, engines: dict[str, Engine], say: Say) -> Requ
         seed=new_seed() if options.seed is None else options.seed,
         prompt=options.prompt,
         wall_s=options.timeout,
-        with_quality=options.with_quality and not all(engine.test_only for engine in chosen),
+        with_quality=options.with_quality and not all(engine.test_only for engine in selected),
         precisions=precisions,
         entry=entry if is_ready_made else None,
         hang_s=options.hang_timeout,
@@ -104,7 +106,7 @@ def make_request(options: Options, engines: dict[str, Engine], say: Say) -> Requ
 
 
 def read_entry(model: str, artefacts: str, engines: dict[str, Engine], say: Say) -> Entry:
-    """What --model names: a model, or a file that names it and its ready-made checkpoints."""
+    """The entry that --model names: a model, or a file that names one and its ready-made checkpoints."""
     if artefacts not in ARTEFACTS:
         raise unknown("kind of artefacts", artefacts, ARTEFACTS)
     entry = load_entry(model, ready_schemes(engines.values()))

@@ -1,4 +1,4 @@
-"""The plan of a run: which cells of which model, decided once and before anything is built or written."""
+"""The plan of a run: which cells of which model, decided once, before anything is built or written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Subject:
-    """The model that is measured, with what its jobs and its gates need to know of it."""
+    """The model that is measured, with the facts that its jobs and gates need."""
 
     model: Model
     weights: ParameterCounts
@@ -35,14 +35,12 @@ class Subject:
 
     @property
     def facts(self) -> ModelFacts:
-        """The section `model` of a job, without paths: those belong to the sandbox."""
-        model = self.model
-        return ModelFacts(
-            model.name, model.digest, model.synthetic, model.config["vocab_size"], self.weights.parameters
-        )
+        """The section `model` of a job, without paths: the sandbox adds those."""
+        model, parameters = self.model, self.weights.parameters
+        return ModelFacts(model.name, model.digest, model.synthetic, model.config["vocab_size"], parameters)
 
     def described(self) -> dict[str, Any]:
-        """For the journal."""
+        """The journal's record of the model."""
         model = self.model
         return {
             "name": model.name, "digest": model.digest, "synthetic": model.synthetic,
@@ -53,9 +51,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one run measures. `resolved` is a CellError where the hub did not give the model.
+    """What one run measures. `resolved` is a CellError if the model could not be fetched.
 
-    `ready_made` holds the checkpoints that take the place of converted ones, by scheme; None: all is converted.
+    `ready_made` holds the checkpoints that replace converted ones, by scheme; None: all artefacts are converted.
     """
 
     request: Request
@@ -65,17 +63,17 @@ class Plan:
 
     @property
     def subject(self) -> Subject:
-        """Raises the CellError with which the hub refused the model."""
+        """The model. Raises the CellError of one that could not be fetched."""
         if isinstance(self.resolved, CellError):
             raise self.resolved
         return self.resolved
 
     def lacking(self, cell: Cell) -> Support | None:
-        """Why a cell cannot be measured on this device with this model, None where it can."""
+        """Why a cell cannot be measured on this device with this model, None if it can."""
         return lacking_on(self.request.device, cell, self.subject.model, self.ready_made)
 
     def checkpoint(self, cell: Cell) -> ReadyMade | None:
-        """The ready-made checkpoint that a cell is measured with. Raises the CellError of one that cannot be had."""
+        """The ready-made checkpoint that a cell is measured with. Raises the CellError of an unavailable one."""
         scheme = support.ready_scheme(cell.variant, self.ready_made)
         checkpoint = self.ready_made[scheme] if scheme and self.ready_made else None
         if isinstance(checkpoint, CellError):
@@ -84,20 +82,20 @@ class Plan:
 
 
 def lacking_on(device: Device, cell: Cell, model: Model, offered: Collection[str] | None = None) -> Support | None:
-    """Why a cell cannot be measured on this very device, None where it can; see support.unsupported."""
+    """Why a cell cannot be measured on this very device, None if it can; see support.unsupported."""
     return support.unsupported(cell, device.kind, model.config, gpus=device.detail.get("gpus", ()), offered=offered)
 
 
 def find_subject(model: str, cache: Path, say: Say) -> Subject:
-    """The model of this name; see models.resolve for what is raised."""
+    """The model of this name. Raises what models.resolve does."""
     return Subject.of(resolve(model, cache, say=say))
 
 
 def make_plan(request: Request, cache: Path, say: Say) -> Plan:
-    """Look at the model, fit the shapes to it, choose the cells, and look at the checkpoints that they take.
+    """Resolve the model, fit the shapes to it, choose the cells, and find their ready-made checkpoints.
 
-    Raises UserError for a model or a checkpoint that is the user's to mend. A hub that does not answer is not: the plan
-    keeps its CellError, and the run ends every cell with it.
+    Raises UserError for an invalid model or checkpoint. An unreachable hub is no usage error: the plan keeps its
+    CellError, and the run ends every cell with it.
     """
     resolved: Subject | CellError
     shapes = request.shapes
@@ -113,7 +111,7 @@ def make_plan(request: Request, cache: Path, say: Say) -> Plan:
 
 
 def fit_shapes(request: Request, model: Model) -> tuple[Shape, ...]:
-    """The shapes with the prompt length that --prompt really has. Raises UserError where the model cannot take them."""
+    """The shapes, with the real length of a --prompt. Raises UserError if they exceed the model's positions."""
     shapes = request.shapes
     if request.prompt is not None:
         length = len(prompts.make(model, 1, 1, shapes[0].prompt_tokens, request.prompt)[0][0])
@@ -131,7 +129,7 @@ def fit_shapes(request: Request, model: Model) -> tuple[Shape, ...]:
 def _find_ready_made(
     request: Request, cells: tuple[Cell, ...], resolved: Subject | CellError, cache: Path, say: Say
 ) -> Mapping[str, ReadyMade | CellError] | None:
-    """The checkpoints of the cells that can run, by scheme; of the others nothing is fetched."""
+    """The checkpoints by scheme, only of cells that can run: nothing is fetched for the others."""
     if request.entry is None:
         return None
     if isinstance(resolved, CellError):

@@ -14,7 +14,7 @@ from orchestrator.plan.profiles import UNQUANTISED
 
 
 def ready_scheme(variant: Variant, offered: Collection[str] | None) -> str | None:
-    """The first scheme of the variant's that is `offered` ready-made, None where there is none."""
+    """The variant's first scheme that is `offered` ready-made, None without one."""
     return next((scheme for scheme in variant.ready if scheme in (offered or ())), None)
 
 
@@ -29,33 +29,33 @@ def unsupported(
     """Why this cell cannot be measured on this kind of device with this model, None if it can.
 
     `config` is the model's config.json, `gpus` the device's GPUs (`compute_capability` "8.9" or None). `offered` are
-    the schemes of which the model's entry names a ready-made checkpoint; None: all is to be converted.
+    the schemes of the ready-made checkpoints that the model's entry names; None: all artefacts are converted.
     """
     support = cell.engine.support(cell.variant, kind)
     if not support.runs:
         return support
     architecture = cell.engine.architectures.get(architecture_of(config))
-    if architecture and not architecture.runs and not _right_so_far(architecture, cell.shape, config):
+    if architecture and not architecture.runs and not _is_right_within(architecture, cell.shape, config):
         return architecture
     if cell.shape.batch_size > 1 and not cell.engine.capabilities["batch"]:
         return Support("unsupported", f"{cell.engine.title} runs batch size 1 only")
-    why = (
+    reason = (
         _no_checkpoint(cell.variant, offered)
         or incomplete(config)
         or _misfit(cell.variant, config)
         or _other_gpu(cell.variant, gpus)
     )
-    return Support("unsupported", why) if why else None
+    return Support("unsupported", reason) if reason else None
 
 
 def caveat(cell: Cell, config: dict[str, Any]) -> Support | None:
-    """What a reader has to know of this engine with this model's architecture; None where there is nothing."""
-    found = cell.engine.architectures.get(architecture_of(config))
-    return found if found and found.state in ("caveat", WRONG) else None
+    """The caveat on this engine with this model's architecture, None without one."""
+    architecture = cell.engine.architectures.get(architecture_of(config))
+    return architecture if architecture and architecture.state in ("caveat", WRONG) else None
 
 
-def _right_so_far(architecture: Support, shape: Shape, config: dict[str, Any]) -> bool:
-    """Is what the engine gets wrong with this architecture out of this shape's reach, or not in this model at all?"""
+def _is_right_within(architecture: Support, shape: Shape, config: dict[str, Any]) -> bool:
+    """Whether a shape is too short for the engine's fault with this architecture, or the model lacks its cause."""
     if architecture.state != WRONG or not architecture.beyond:
         return False
     limit = config.get(architecture.beyond)
@@ -63,12 +63,12 @@ def _right_so_far(architecture: Support, shape: Shape, config: dict[str, Any]) -
 
 
 def _misfit(variant: Variant, config: dict[str, Any]) -> str | None:
-    """The dimension of the model that the variant's scheme cannot take, in a sentence."""
+    """A sentence on the model's dimension that the variant's scheme cannot take, None without one."""
     for multiple, outputs in ((variant.row_multiple, False), (variant.column_multiple, True)):
         culprit = indivisible(config, multiple, outputs) if multiple else None
         if culprit:
-            what = "numbers of weight rows" if outputs else "weight rows"
-            return f"{variant.scheme} needs {what} divisible by {multiple}: {culprit}"
+            kind = "numbers of weight rows" if outputs else "weight rows"
+            return f"{variant.scheme} needs {kind} divisible by {multiple}: {culprit}"
     for name, multiple in variant.requires.items():
         if config.get(name) and config[name] % multiple:
             return f"{variant.scheme} needs {name} divisible by {multiple}: {name} {config[name]}"
@@ -76,18 +76,18 @@ def _misfit(variant: Variant, config: dict[str, Any]) -> str | None:
 
 
 def _other_gpu(variant: Variant, gpus: Sequence[dict[str, Any]]) -> str | None:
-    """The GPU whose compute capability the variant excludes, in a sentence; one that is not known is tried."""
+    """A sentence on too few GPUs or a compute capability that the variant excludes; an unknown one is tried."""
     if gpus and len(gpus) < variant.gpus:
         return f"{variant.scheme} takes {variant.gpus} GPUs, and {len(gpus)} was chosen: name them with --gpus 0,1"
     wanted = variant.compute_capability
     if wanted is None:
         return None
-    least = wanted.startswith(">=")
+    is_minimum = wanted.startswith(">=")
     bound = _version(wanted.lstrip("><="))
     for gpu in gpus:
-        has = gpu.get("compute_capability")
-        if has and (_version(has) >= bound) is not least:
-            return f"{variant.scheme} needs a GPU of compute capability {wanted}: this one has {has}"
+        actual = gpu.get("compute_capability")
+        if actual and (_version(actual) >= bound) is not is_minimum:
+            return f"{variant.scheme} needs a GPU of compute capability {wanted}: this one has {actual}"
     return None
 
 
@@ -96,7 +96,7 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _no_checkpoint(variant: Variant, offered: Collection[str] | None) -> str | None:
-    """Asked for ready-made checkpoints, a quantised variant is not converted instead: the table would mix both."""
+    """Why a variant lacks its checkpoint. With --artefacts ready none is converted: a table must not mix both."""
     if ready_scheme(variant, offered):
         return None
     keys = " or ".join(variant.ready)

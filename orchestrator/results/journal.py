@@ -1,4 +1,4 @@
-"""The run's journal: append-only, fsynced, one JSON record a line. The only source of truth about what was measured."""
+"""The run's journal: append-only, fsynced, one JSON record per line. It decides what counts as measured."""
 
 from __future__ import annotations
 
@@ -167,48 +167,48 @@ KINDS = {kind.__struct_config__.tag: kind for kind in get_args(Record)}
 
 
 class Journal:
-    """Writes one run's journal; KINDS has what a record of each kind holds."""
+    """Writes one run's journal; KINDS declares the fields of each kind of record."""
 
     def __init__(self, directory: Path):
         self.path = directory / NAME
-        fresh = not self.path.exists()
-        if not fresh:
+        is_new = not self.path.exists()
+        if not is_new:
             _drop_torn_line(self.path)
         self._file = self.path.open("ab", buffering=0)
-        if fresh:
+        if is_new:
             _sync_directory(directory)
 
     def append(self, kind: str, **record: Any) -> None:
-        """Write one record and wait until the disk has it.
+        """Write one record and wait until it is on disk.
 
-        Raises ValueError for a record that is not of KINDS; OSError, and on a full disk the journal is then as before.
+        Raises ValueError for a record that KINDS does not declare; OSError, which on a full disk leaves the journal as
+        it was.
         """
         line = (json.dumps({"kind": kind, **record}, allow_nan=False) + "\n").encode()
         convert(parse(line.decode()), KINDS[kind])
         if undeclared := record.keys() - set(KINDS[kind].__struct_fields__):
             raise ValueError(f"journal: {kind} has no {', '.join(sorted(undeclared))}")
-        whole = os.fstat(self._file.fileno()).st_size
+        size = os.fstat(self._file.fileno()).st_size
         try:
-            while line:  # unbuffered: a full disk takes a part
+            while line:  # unbuffered: a full disk may take only a part
                 line = line[self._file.write(line) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             if not is_disk_full(error):
                 raise
-            os.ftruncate(self._file.fileno(), whole)
-            raise OSError(
-                error.errno, "no space left; free some, and continue with --resume", str(self.path)
-            ) from error
+            os.ftruncate(self._file.fileno(), size)
+            remedy = "no space left; free some, and continue with --resume"
+            raise OSError(error.errno, remedy, str(self.path)) from error
 
     def close(self) -> None:
-        """Give the file back; every record is on disk already."""
+        """Close the file; every record is on disk already."""
         self._file.close()
 
 
 def read(directory: Path) -> Iterator[dict[str, Any]]:
-    """The records, oldest first. A torn last line, as a power cut leaves it, is left out.
+    """The records, oldest first, without a torn last line, as a power cut leaves it.
 
-    Raises UserError for a damaged line before it: what is missing there cannot be known.
+    Raises UserError for any other damaged line, since what it held is unknown.
     """
     path = directory / NAME
     with path.open("rb") as file:
@@ -225,16 +225,16 @@ def read(directory: Path) -> Iterator[dict[str, Any]]:
 
 
 def _check(record: Any) -> None:
-    """Raise ValueError for what is no record of its kind; one of another schema is left to whoever reads it."""
+    """Raise ValueError for an invalid record; a `run` of another schema is left to the reader."""
     kind = convert(record, Head).kind
     if kind in KINDS and not (kind == "run" and record.get("schema") != SCHEMA):
         convert(record, KINDS[kind])
 
 
 def identity(directory: Path) -> dict[str, Any]:
-    """Which run this is, and how far its journal goes: {"run_id", "journal": {"sha256", "records"}}.
+    """The id of the run and the state of its journal: {"run_id", "journal": {"sha256", "records"}}.
 
-    The id is made of the first record (time, command, seed, machine), which a resumed or copied run keeps.
+    The id is a hash of the first record (time, command, seed, machine), which a resumed or copied run keeps.
     """
     lines = (directory / NAME).read_bytes().splitlines(keepends=True)
     whole = [line for line in lines if line.endswith(b"\n")]
@@ -246,7 +246,7 @@ def identity(directory: Path) -> dict[str, Any]:
 
 
 def now() -> str:
-    """The time as the journal writes it: UTC, ISO 8601, in seconds."""
+    """The current time as the journal writes it: UTC, ISO 8601, in seconds."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 

@@ -1,4 +1,4 @@
-"""What one launch left: its files, each read once, for the row and for the timeline."""
+"""The files of one launch, each read once, for the row and for the timeline."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from orchestrator.judge.launch_files import read_job, read_result, read_samples
 from orchestrator.judge.speed import launch_metrics
 
 MACHINE = "machine.json"
-MOVED = 0.20  # of the bandwidth between the probes before and after a launch
+MOVED = 0.20  # relative change of the bandwidth between the probes before and after a launch
 SLOW_FIRST = 1.10  # times the median of the other iterations of a launch
 
 
 @dataclass(frozen=True)
 class LaunchRecord:
-    """One launch. A file is read when it is first asked for; one that is missing or damaged raises then.
+    """One launch. Each file is read at first use; OSError or ValueError is raised for a missing or damaged one.
 
-    Raises OSError or ValueError. Of a launch that failed any file may be missing; of one that an earlier
-    version of the suite made, what the host worked out (`analysis`).
+    A failed launch may lack any file, one measured by an earlier version of the suite its `analysis`.
     """
 
     directory: Path
 
     @cached_property
     def result(self) -> Result:
-        """What the engine said at its end."""
+        """What the engine reported at its end."""
         result = read_result(self.directory)
         if isinstance(result, Failure):
             raise ValueError(f"{self.directory / 'out' / 'result.json'} says {result.outcome}, the journal ok")
@@ -50,13 +49,13 @@ class LaunchRecord:
 
     @cached_property
     def analysis(self) -> dict[str, Any]:
-        """What the host worked out when the launch ended; empty where it did not."""
+        """What the host computed when the launch ended; empty without the file."""
         path = self.directory / analysis.FILE
         return _json(path) if path.is_file() else {}
 
     @cached_property
     def machine(self) -> dict[str, Any]:
-        """The monitor's record of the time it ran; empty where there is none."""
+        """The monitor's record of the launch; empty without the file."""
         path = self.directory / MACHINE
         return _json(path) if path.is_file() else {}
 
@@ -67,17 +66,17 @@ class LaunchRecord:
 
     @property
     def loaded(self) -> Loaded:
-        """What the engine says it loaded."""
+        """What the engine reported to have loaded."""
         return self.result.loaded
 
     @property
     def bandwidth_gbs(self) -> float | None:
-        """The better probe of before and after."""
+        """The better of the probes before and after."""
         return max(self._probes, default=None)
 
     @property
     def flags(self) -> set[str]:
-        """What throws doubt on this launch's figures."""
+        """What casts doubt on this launch's figures."""
         flags: set[str] = {*self.speed["flags"], *self.analysis.get("flags", [])}
         if not self.result.warmup.steady:
             flags.add(Flag.NOT_STEADY)

@@ -1,4 +1,4 @@
-"""Several results directories in one."""
+"""Several results in one summary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestrator.results import journal, store
 from orchestrator.results.store import Part
 from orchestrator.results.summary import SCHEMA, SUMMARY, summarise
 
-NEEDED = {  # of a row, for any command that reads it
+NEEDED = {  # the fields of a row that every command relies on
     "engine", "title", "engine_version", "variant", "precision", "model", "device", "machine", "isolation",
     "batch_size", "prompt_tokens", "new_tokens", "workload", "outcome", "reason", "launches", "flags", "caveat",
     *SPEEDS,
@@ -78,79 +78,75 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _check_row(row: dict[str, Any]) -> None:
-    """Raise ValueError for a row that the commands could not read."""
-    if lacking := NEEDED - row.keys():
-        raise ValueError(f"a row lacks {', '.join(sorted(lacking))}")
+    """Raise ValueError for a row that the commands cannot use."""
+    if missing := NEEDED - row.keys():
+        raise ValueError(f"a row lacks {', '.join(sorted(missing))}")
     if str(row["outcome"]) not in OUTCOMES:
         raise ValueError(f"a row has the unknown outcome {row['outcome']!r}")
 
 
 def merge_results(paths: list[Path], say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
-    """One summary with the rows of all. Raises UserError where rows that look alike did different work.
+    """One summary with the rows of all. Raises UserError if rows that look alike did different work.
 
-    Rows of different shapes or models go into tables of their own; rows whose model and shape have the same name but
-    whose workload hash differs (other weights, other prompts) would end in one table and must not. A run that is there
-    twice counts once, in the state that its longer journal tells; `say` is told of it.
+    Rows of different shapes or models go into tables of their own. Rows of the same model name and shape would share a
+    table, which they must not if their workload hashes differ (other weights, other prompts). A run that occurs twice
+    counts once, with the longer of its journals; `say` gets a line on it.
     """
-    taken: dict[str, Part] = {}
+    parts: dict[str, Part] = {}
     for path in paths:
         for number, part in enumerate(split(load(path), path)):
             key = part.run.get("run_id") or f"{path} {number}"
-            if key in taken:
-                say(f"{path} holds a run that is there already ({taken[key].run['directory']}): counted once")
-                if part.run["journal"]["records"] <= taken[key].run["journal"]["records"]:
+            if key in parts:
+                say(f"{path} holds a run that is there already ({parts[key].run['directory']}): counted once")
+                if part.run["journal"]["records"] <= parts[key].run["journal"]["records"]:
                     continue
-            taken[key] = part
-    summary = store.joined(list(taken.values()))
+            parts[key] = part
+    summary = store.joined(list(parts.values()))
     _refuse_mixtures(summary["rows"], summary["runs"])
     return summary
 
 
 def split(summary: dict[str, Any], path: Path) -> list[Part]:
-    """The runs of a summary.
+    """The runs of a summary, with `path` as the source of rows and launches that name none.
 
-    Their rows and launches get `path` as their source where they have none, the rows the time of their run.
-
-    Raises UserError for a summary merged by an earlier version of the suite, whose rows do not say of which run they
-    are.
+    Raises UserError for a summary merged by an earlier version of the suite, whose rows do not name their run.
     """
     runs = summary.get("runs") or [summary["run"]]
     times = {run.get("run_id"): run["started"] for run in runs}
     rows = [{"source": str(path), "run_started": times.get(row.get("run_id")), **row} for row in summary["rows"]]
-    timeline = [
-        {"source": str(path), "run_id": runs[0].get("run_id"), **each} for each in summary.get("timeline") or []
-    ]
+    defaults = {"source": str(path), "run_id": runs[0].get("run_id")}
+    timeline = [{**defaults, **launch} for launch in summary.get("timeline") or []]
     if len(runs) == 1:
         return [Part(runs[0], rows, timeline, summary.get("limits"), summary.get("reference"))]
-    own = {run.get("run_id"): Part(run, [], []) for run in runs}
-    if None in own or not all(row.get("run_id") in own for row in rows):
+    parts = {run.get("run_id"): Part(run, [], []) for run in runs}
+    if None in parts or not all(row.get("run_id") in parts for row in rows):
         raise UserError(f"{path} was merged by an earlier version of the suite: merge the runs themselves anew")
     for row in rows:
-        own[row["run_id"]].rows.append(row)
+        parts[row["run_id"]].rows.append(row)
     for launch in timeline:
-        own[launch["run_id"]].timeline.append(launch)
-    return list(own.values())
+        parts[launch["run_id"]].timeline.append(launch)
+    return list(parts.values())
 
 
 def _refuse_mixtures(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
     if not rows:
         return
     frame = pd.DataFrame([{key: row.get(key) for key in [*ALIKE, "workload", "source", "run_id"]} for row in rows])
-    known = {run.get("run_id"): run for run in runs}
+    run_by_id = {run.get("run_id"): run for run in runs}
     for names, group in frame.dropna(subset=["workload"]).groupby(ALIKE):
-        first = group.drop_duplicates("workload")
-        if len(first) > 1:
-            named = ", ".join(f"{row.source} has {row.workload}" for row in first.itertuples())
+        distinct = group.drop_duplicates("workload")
+        if len(distinct) > 1:
+            workloads = ", ".join(f"{row.source} has {row.workload}" for row in distinct.itertuples())
             shape = f"{names[0]}, batch {names[1]}, {names[2]} + {names[3]} tokens"
-            why = _why([known.get(row.run_id) for row in first.itertuples()])
+            cause = _cause([run_by_id.get(row.run_id) for row in distinct.itertuples()])
             raise UserError(
-                f"not merged: rows for {shape} did different work: {named}; {why}; measure them anew with one version "
-                "of the suite and the model, or keep them apart in one file with --store FILE.duckdb"
+                f"not merged: rows for {shape} did different work: {workloads}; {cause}; measure them anew with one "
+                "version of the suite and the model, or keep them apart in one file with --store FILE.duckdb"
             )
 
 
-def _why(runs: list[dict[str, Any] | None]) -> str:
-    """Which of the things that a workload hash is made of differ: model bytes, prompts."""
+def _cause(runs: list[dict[str, Any] | None]) -> str:
+    """Which inputs of the workload hash differ: the model's bytes or the prompts."""
     present = [run for run in runs if run]
     models = [model["digest"] for run in present if (model := run.get("model")) and model.get("digest")]
     if len(models) < len(runs):

@@ -1,4 +1,4 @@
-"""How rows are named, told apart and grouped: a row as summary.json holds it, see `record`."""
+"""How rows of summary.json are named, told apart and grouped."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ IDENTITY = (
 
 
 def row_names(rows: list[Row]) -> list[str]:
-    """One name a row: title, variant, and what else tells it apart from the others."""
+    """A name for each row: title, variant, and what else tells it apart from the others."""
     keys = telling(rows)
     return [f"{contender(row, keys)} {row['variant']}" for row in rows]
 
 
 def row_identity(row: Row) -> dict[str, Any]:
-    """The fields of a row that say which one it is, for JSON."""
+    """The fields that identify a row, for JSON."""
     return {key: row.get(key) for key in IDENTITY}
 
 
 def workload_title(row: Row) -> str:
-    """One line that names the work all rows of a table did."""
+    """One line that names the work of all rows of a table."""
     title = f"{row['model']}: batch {row['batch_size']}, {row['prompt_tokens']} prompt + {row['new_tokens']} new tokens"
     return title + (" (synthetic weights)" if Flag.SYNTHETIC_WEIGHTS in row["flags"] else "")
 
 
 def by_workload(rows: list[Row]) -> dict[str, list[Row]]:
-    """Rows grouped by workload, in order of appearance; a cell that never got one joins its shape's group."""
+    """Rows grouped by workload, in order of appearance; a row without one joins the group of its model and shape."""
     titles = {row["workload"]: workload_title(row) for row in rows if row["workload"]}
     hashes = {title: workload for workload, title in titles.items()}
     groups: dict[str, list[Row]] = {}
@@ -42,9 +42,9 @@ def by_workload(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def telling(rows: list[Row]) -> tuple[str, ...]:
-    """The keys, beside the engine, in which the rows of a table differ. Once a table: a fleet has many rows.
+    """The keys, besides the engine, that tell the rows of a table apart. Compute it once per table, not per row.
 
-    Runs of one machine at different times are told apart by the engine's version, else by the time.
+    Runs of one machine at different times differ by the engine's version, otherwise by the time.
     """
     keys = [key for key in ("device", "machine", "isolation") if len({row[key] for row in rows}) > 1]
     for key in ("engine_version", "run_started", "source"):
@@ -60,7 +60,7 @@ def _identity(row: Row, keys: list[str]) -> tuple[Any, ...]:
 
 
 def _versions_differ(rows: list[Row]) -> bool:
-    """Whether some engine is there in two versions; that different engines have different ones tells nothing."""
+    """Whether some engine occurs in two versions."""
     return len({(row["engine"], row["engine_version"]) for row in rows}) > len({row["engine"] for row in rows})
 
 
@@ -70,11 +70,11 @@ def contender(row: Row, keys: tuple[str, ...]) -> str:
 
 
 def notes(row: Row) -> str:
-    """What a reader must know about a row, in words."""
+    """What a reader must know about a row, as text."""
     words = [flag.note for flag in known_flags(row["flags"]) if flag is not Flag.CAVEAT]
     return "; ".join([*words, *filter(None, [row["caveat"]])])
 
 
 def when(row: Row) -> str:
-    """When the row's run began, UTC; a summary of a single run says it of the run, not of its rows."""
+    """When the row's run started, UTC. Only rows of merged summaries have `run_started`."""
     return (row.get("run_started") or row.get("started") or "time unknown")[:19].replace("T", " ")

@@ -1,7 +1,6 @@
-"""A row of summary.json (schema 1) as a record: what every field is, and in which order they stand.
+"""A row of summary.json (schema 1) as a record: every field, in order.
 
-The order is that of summary.csv's columns, on which a spreadsheet that reads them by position relies. What a later
-version adds comes last.
+The order is that of summary.csv's columns, on which spreadsheets may rely. What a later version adds comes last.
 """
 
 from __future__ import annotations
@@ -145,7 +144,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class RowRecord:
-    """One row. `more` are metrics that schema 1 had not when it was published, and what a merge adds."""
+    """One row. `more` holds metrics that were added after schema 1 was published, and what a merge adds."""
 
     contender: Contender
     ending: Ending
@@ -160,18 +159,18 @@ class RowRecord:
 
     @classmethod
     def from_fields(cls, values: dict[str, Any]) -> RowRecord:
-        """Of values by field name; one that is missing is unknown, one that no group has goes to `more`."""
+        """From values by field name; a missing one is unknown (None), one that no group has goes to `more`."""
         more = dict(values)
         groups = {
-            name: group(**{each.name: more.pop(each.name, None) for each in fields(group)})
+            name: group(**{item.name: more.pop(item.name, None) for item in fields(group)})
             for name, group in GROUPS.items()
         }
         return cls(**groups, more=more)
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> RowRecord:
-        """Of a row of summary.json, of any version of the suite."""
-        figures = {each.name for each in fields(Speed) if each.type == "Figure"}
+        """From a row of summary.json, as any version of the suite wrote it."""
+        figures = {item.name for item in fields(Speed) if item.type == "Figure"}
         return cls.from_fields(
             {name: Summary(**value) if name in figures and value else value for name, value in row.items()}
         )

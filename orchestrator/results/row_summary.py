@@ -1,4 +1,4 @@
-"""One row of summary.json, of a cell's records and launches."""
+"""One row of summary.json, from a cell's records and launches."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from orchestrator.results.row_record import RowRecord
 from orchestrator.sandbox.task import tail
 
 QUALITY_UNKNOWN = dict.fromkeys(("tokens", "kl", "kl_p99", "top1", "perplexity", "reference_perplexity"))
-LOG_LINES, LOG_LIMIT = 20, 4000  # characters of a failed launch's log that a row keeps; the file has all of it
-DRIFT = 0.05  # of the speed from the first block to the last, where every block goes the same way
+LOG_LINES, LOG_LIMIT = 20, 4000  # lines and characters of a failed launch's log that a row keeps
+DRIFT = 0.05  # relative change of the speed from the first block to the last, if every step has the same sign
 
 
 @dataclass(frozen=True)
 class CellRecords:
-    """What a journal says of one cell, and where its launches' files are.
+    """The journal's records of one cell, and its launches' files.
 
-    cell, run:  of the last `run` record that asked for it
-    model:      None where a run ended before it had read its model
-    planned:    the last `cell` record, None where it never came to one
-    ended:      the last `cell_end` record, None where there is none
-    every:      all its `launch` records;  latest: of those the last one of each block that was planned
-    launches:   the files of `every`, by directory
+    cell, run:  of the last `run` record that requested it
+    model:      None if a run ended before it had read its model
+    planned:    the last `cell` record, None without one
+    ended:      the last `cell_end` record, None without one
+    attempts:   all its `launch` records;  latest: the last of them for each planned block
+    launches:   the files of `attempts`, by directory
     own:        `own_benchmark` records by block
     end:        how the whole run ended
     """
@@ -44,7 +44,7 @@ class CellRecords:
     model: dict[str, Any] | None
     planned: dict[str, Any] | None
     ended: dict[str, Any] | None
-    every: list[dict[str, Any]]
+    attempts: list[dict[str, Any]]
     launches: dict[str, LaunchRecord]
     own: dict[int, dict[str, Any]]
     end: str
@@ -53,7 +53,7 @@ class CellRecords:
     def latest(self) -> dict[int, dict[str, Any]]:
         """The launch that counts of each block, by block."""
         keys = self.planned["keys"] if self.planned else []
-        latest = {record["block"]: record for record in self.every if record["key"] in keys}
+        latest = {record["block"]: record for record in self.attempts if record["key"] in keys}
         return dict(sorted(latest.items()))
 
     @cached_property
@@ -66,7 +66,7 @@ class CellRecords:
         }
 
     def of_plan(self, name: str) -> Any:
-        """A field of `planned`; None where it is not known."""
+        """A field of `planned`; None if it is unknown."""
         return (self.planned or {}).get(name)
 
     @property
@@ -80,16 +80,16 @@ def summarise_cell(records: CellRecords, limits: dict[str, Any] | None, run_id: 
     launches = list(records.measured.values())
     own = compare_with_own(_speed_pairs(records))
     verdict = judge_cell(*_outcome(records), [record["gates"] for record in records.latest.values()], own)
-    used = _mfu(launches, limits)
+    utilisation = _mfu(launches, limits)
     return RowRecord.from_fields(
         {
             **_contender(records, launches),
             **_ending(records, verdict, launches),
             **_figures(launches),
-            **used,
+            **utilisation,
             "gates": verdict.gates,
             "own_benchmark": own and own.as_json(),
-            "flags": _flags(records, launches, used["mfu"]),
+            "flags": _flags(records, launches, utilisation["mfu"]),
             **_caveat(records),
             **_provenance(records, launches),
             "run_id": run_id,
@@ -102,9 +102,9 @@ def _contender(records: CellRecords, launches: list[LaunchRecord]) -> dict[str, 
     cell, run, model = records.cell, records.run, records.model
     loaded = launches[0].loaded if launches else None
     ready_made = records.of_plan("ready_made") or {}
-    asked = ("engine", "title", "variant", "precision", "scheme", "settings", "batch_size", "prompt_tokens")
+    names = ("engine", "title", "variant", "precision", "scheme", "settings", "batch_size", "prompt_tokens")
     return {
-        **{key: cell[key] for key in (*asked, "new_tokens")},
+        **{name: cell[name] for name in (*names, "new_tokens")},
         "engine_version": loaded.version if loaded else cell["declared_version"],
         "model": model["name"] if model else run["model"],
         "device": run["device"]["kind"],
@@ -125,16 +125,16 @@ def _ending(records: CellRecords, verdict: CellVerdict, launches: list[LaunchRec
         "outcome": verdict.outcome.value,
         "reason": verdict.reason,
         "log_tail": log or None,
-        "started": min((record["started"] for record in records.every), default=records.run["time"]),
+        "started": min((record["started"] for record in records.attempts), default=records.run["time"]),
         "launches": len(launches),
         "blocks": list(records.measured),
-        "repeated_launches": max(0, len(records.every) - len(records.latest)),
+        "repeated_launches": max(0, len(records.attempts) - len(records.latest)),
         "iterations": sum(len(launch.speed["decode_tps"]) for launch in launches),
     }
 
 
 def _outcome(records: CellRecords) -> tuple[Outcome, str | None]:
-    """One word for the cell: a failed launch's, or ok if every planned launch is."""
+    """The outcome of the launches, with its reason: that of a failed one, or ok if every planned launch is."""
     if records.failed:
         return OUTCOMES[records.failed["outcome"]], records.failed["reason"]
     wanted = len(records.planned["keys"]) if records.planned else 0
@@ -142,8 +142,8 @@ def _outcome(records: CellRecords) -> tuple[Outcome, str | None]:
         return Outcome.OK, None
     if records.ended and not records.latest:
         return OUTCOMES[records.ended["outcome"]], records.ended["reason"]
-    word = records.end if records.end in (Outcome.HARNESS_ERROR, Outcome.DISK_FULL) else Outcome.INTERRUPTED
-    return OUTCOMES[word], f"{len(records.latest)} of {wanted} launches were measured; `--resume` measures the rest"
+    name = records.end if records.end in (Outcome.HARNESS_ERROR, Outcome.DISK_FULL) else Outcome.INTERRUPTED
+    return OUTCOMES[name], f"{len(records.latest)} of {wanted} launches were measured; `--resume` measures the rest"
 
 
 def _speed_pairs(records: CellRecords) -> list[SpeedPair]:
@@ -154,13 +154,13 @@ def _speed_pairs(records: CellRecords) -> list[SpeedPair]:
             own = records.own[block]
             speed = launch.speed
             ours = (median(speed["decode_tps"]), median(speed["prefill_tps"])) if speed["decode_tps"] else None
-            said = (own["decode_tps"], own["prefill_tps"]) if own["decode_tps"] else None
-            pairs.append(SpeedPair(ours, said, launch.loaded.weight_bytes, own["reason"]))
+            theirs = (own["decode_tps"], own["prefill_tps"]) if own["decode_tps"] else None
+            pairs.append(SpeedPair(ours, theirs, launch.loaded.weight_bytes, own["reason"]))
     return pairs
 
 
 def _figures(launches: list[LaunchRecord]) -> dict[str, Any]:
-    """Every metric that launches have, and what belongs to one."""
+    """Every metric of launches, and the values that belong to them."""
     metrics = {metric.field: metric.of_launches(launches) for metric in METRICS.values() if metric.of_launch}
     first = launches[0] if launches else None
     return {
@@ -181,7 +181,7 @@ def _figures(launches: list[LaunchRecord]) -> dict[str, Any]:
 def _flags(records: CellRecords, launches: list[LaunchRecord], mfu: float | None) -> list[str]:
     """What a reader must know of the row, sorted."""
     flags = {flag for launch in launches for flag in launch.flags}
-    said = {
+    conditions = {
         Flag.DRIFT: _is_drifting(launches),
         Flag.SYNTHETIC_WEIGHTS: records.model and records.model["synthetic"],
         Flag.NOT_A_MEASUREMENT: not records.run["is_measurement"],
@@ -190,18 +190,18 @@ def _flags(records: CellRecords, launches: list[LaunchRecord], mfu: float | None
         Flag.READY_MADE: records.of_plan("ready_made"),
         Flag.ABOVE_PEAK: mfu and mfu > 1,
     }
-    return sorted(str(flag) for flag in flags | {flag for flag, holds in said.items() if holds})
+    return sorted(str(flag) for flag in flags | {flag for flag, holds in conditions.items() if holds})
 
 
 def _caveat(records: CellRecords) -> dict[str, str | None]:
-    """What the engine's folder says of this variant, and of this model's architecture."""
+    """The notes in engine.yaml on this variant and on this model's architecture."""
     of_architecture = records.of_plan("architecture") or {}
     notes = [note for note in (records.cell["caveat"], of_architecture.get("note")) if note]
     return {"caveat": "; ".join(notes) or None, "link": records.cell["link"] or of_architecture.get("link")}
 
 
 def _is_drifting(launches: list[LaunchRecord]) -> bool:
-    """Whether every launch was faster, or every one slower, than the one before, by more than DRIFT in all."""
+    """Whether every launch was faster, or every one slower, than the one before, by more than DRIFT in total."""
     speeds = [median(launch.speed["decode_tps"]) for launch in launches if launch.speed["decode_tps"]]
     if len(speeds) < stats.MIN_LAUNCHES:
         return False
@@ -210,10 +210,10 @@ def _is_drifting(launches: list[LaunchRecord]) -> bool:
 
 
 def _mfu(launches: list[LaunchRecord], limits: dict[str, Any] | None) -> dict[str, Any]:
-    """Prefill operations per second over the peak of the products' dtype, or over float32's where that is higher.
+    """Prefill operations per second over the peak of the products' dtype, or over float32's if that is higher.
 
     An engine may widen 16-bit weights to float32, and a quantised variant's products may run in any dtype: the largest
-    peak that may apply counts, so that mfu is never too high. float8 has none of its own: GPUs that compute in it do so
+    peak that may apply counts, so that mfu is never too high. There is no peak of float8: GPUs that compute in it do so
     as fast as in int8.
     """
     peaks = {name: peak["gflops"] for name, peak in (limits["matmul"] if limits else {}).items()}
@@ -233,7 +233,7 @@ def _mfu(launches: list[LaunchRecord], limits: dict[str, Any] | None) -> dict[st
 
 
 def _quality(launches: list[LaunchRecord]) -> dict[str, Any] | None:
-    """The examined launch's figures, and the greedy agreement of all launches; None where nothing was compared."""
+    """The examined launch's figures, and the greedy agreement of all launches; None if nothing was compared."""
     compared = _first_known(launches, "quality")
     match = _median([launch.analysis.get("greedy_match") for launch in launches])
     if compared is None and match is None:
@@ -242,21 +242,21 @@ def _quality(launches: list[LaunchRecord]) -> dict[str, Any] | None:
 
 
 def _provenance(records: CellRecords, launches: list[LaunchRecord]) -> dict[str, Any]:
-    """From what it was made; the script that repeats the first launch with plain commands, and its text."""
-    made_of = {
+    """What was measured; the script that repeats the first launch with plain commands, and its text."""
+    origin = {
         "image": records.of_plan("image"),
         "image_id": records.of_plan("image_id"),
         "artefact": (records.of_plan("artefact") or {}).get("name"),
     }
     if not launches:
-        return made_of
+        return origin
     script = launches[0].directory / "reproduce.sh"
     text = script.read_text(encoding="utf-8").strip() if script.is_file() else None
-    return {**made_of, "reproduce": str(script.relative_to(records.directory)), "reproduce_commands": text}
+    return {**origin, "reproduce": str(script.relative_to(records.directory)), "reproduce_commands": text}
 
 
 def _quantiles(steps: list[float]) -> dict[str, Any] | None:
-    """Of all measured steps of all launches: {"count", "shares", "seconds"}; None where nothing streamed."""
+    """Of all measured steps of all launches: {"count", "shares", "seconds"}; None if the engine does not stream."""
     if not steps:
         return None
     seconds = [stats.percentile(steps, share) for share in QUANTILES]
@@ -264,7 +264,7 @@ def _quantiles(steps: list[float]) -> dict[str, Any] | None:
 
 
 def _first_known(launches: list[LaunchRecord], name: str) -> Any:
-    """What the first launch that has it says in its analysis."""
+    """The value of `name` in the first analysis that has one."""
     return next((launch.analysis[name] for launch in launches if launch.analysis.get(name)), None)
 
 

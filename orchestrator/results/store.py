@@ -1,8 +1,8 @@
-"""Results of hundreds of runs in one DuckDB file: what `merge --store` appends to and `merge.load` reads.
+"""Results of hundreds of runs in one DuckDB file, to which `merge --store` appends and which `merge.load` reads.
 
-Nothing is overwritten. A run is known by its id and the digest of its journal; one that was resumed after it had been
-stored is added again, and the state with the longest journal is what is read. Tables `runs` and `rows` and the view
-`latest` are there for SQL; `rows.row` is the whole row of summary.json.
+Nothing is overwritten. A run is identified by its id and the digest of its journal; one that is resumed after it was
+stored is added again, and the state with the longest journal is read. The tables `runs` and `rows` and the view
+`latest` are meant for SQL; `rows.row` is the whole row of summary.json.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CREATE TABLE rows (run_id VARCHAR, journal VARCHAR, position INTEGER, started TI
 
 @dataclass(frozen=True)
 class Part:
-    """One run of a summary; `limits` and `reference` where the summary was of this run alone."""
+    """One run of a summary; `limits` and `reference` if the summary holds no other run."""
 
     run: dict[str, Any]
     rows: list[dict[str, Any]]
@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What an append did, and what the store holds now."""
+    """How many runs an append added or knew already, and how many runs and rows the store holds now."""
 
     added: int
     known: int
@@ -67,9 +67,9 @@ class Receipt:
 
 
 def append(path: Path, parts: list[Part]) -> Receipt:
-    """Add runs; one that is there already in this state is left as it is. All or nothing.
+    """Add runs, all or none; a run that is stored in this state already is skipped.
 
-    Makes the file where there is none. Raises UserError where it is no store, of another schema, or in use.
+    Makes the file if there is none. Raises UserError for a file that is no store, of another schema, or in use.
     """
     with _connected(path, read_only=False) as connection:
         connection.begin()
@@ -77,48 +77,51 @@ def append(path: Path, parts: list[Part]) -> Receipt:
             connection.execute(TABLES)
         _check(connection, path)
         _add_columns(connection)
-        known = set(connection.execute("SELECT run_id, journal FROM runs").fetchall())
+        stored_keys = set(connection.execute("SELECT run_id, journal FROM runs").fetchall())
         added = 0
         for part in parts:
             key = _key(part.run)
-            if key[:2] in known:
+            if key[:2] in stored_keys:
                 continue
-            known.add(key[:2])
+            stored_keys.add(key[:2])
             added += 1
             _insert(connection, key, part)
         connection.commit()
-        held = connection.execute("SELECT (SELECT count(*) FROM current), (SELECT count(*) FROM latest)").fetchone()
-    return Receipt(added, len(parts) - added, *held)
+        totals = connection.execute("SELECT (SELECT count(*) FROM current), (SELECT count(*) FROM latest)").fetchone()
+    return Receipt(added, len(parts) - added, *totals)
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The summary of all runs in a store, oldest first. Raises UserError as `append` does, and where there is none."""
+    """The summary of all runs in a store, oldest first. Raises UserError as `append` does, and for an empty store."""
     with _connected(path, read_only=True) as connection:
         _check(connection, path)
         heads = connection.execute("SELECT run_id, head FROM current ORDER BY started, number").fetchall()
-        found = connection.execute('SELECT run_id, "row" FROM latest ORDER BY position').fetchall()
+        records = connection.execute('SELECT run_id, "row" FROM latest ORDER BY position').fetchall()
     if not heads:
         raise UserError(f"{path} holds no run: add some with `./benchmark.sh merge DIR... --store {path}`")
     rows: dict[str, list[dict[str, Any]]] = {run_id: [] for run_id, _ in heads}
-    for run_id, row in found:
+    for run_id, row in records:
         rows[run_id].append(json.loads(row))
     return joined([Part(**json.loads(head), rows=rows[run_id]) for run_id, head in heads])
 
 
 def joined(parts: list[Part]) -> dict[str, Any]:
-    """One summary of several runs; `limits` and `reference` are of one device and model, so of a single run only."""
-    alone = parts[0] if len(parts) == 1 else None
+    """One summary of several runs; `limits` and `reference` are kept of a single run only."""
+    single = parts[0] if len(parts) == 1 else None
     return {
-        "schema": SUMMARY_SCHEMA, "run": parts[-1].run, "runs": [part.run for part in parts],
-        "limits": alone.limits if alone else None, "reference": alone.reference if alone else None,
+        "schema": SUMMARY_SCHEMA,
+        "run": parts[-1].run,
+        "runs": [part.run for part in parts],
+        "limits": single.limits if single else None,
+        "reference": single.reference if single else None,
         "timeline": [launch for part in parts for launch in part.timeline],
         "rows": [row for part in parts for row in part.rows],
-    }  # fmt: skip
+    }
 
 
 @contextlib.contextmanager
 def _connected(path: Path, *, read_only: bool) -> Iterator[Any]:
-    """A connection; whatever DuckDB says against the file is one line."""
+    """A connection; an error of DuckDB's becomes a UserError of one line."""
     import duckdb  # noqa: PLC0415 - most commands never need it, and it takes a while
 
     settings: dict[str, Any] = {"autoinstall_known_extensions": "false"}  # nothing is fetched from a network
@@ -126,11 +129,11 @@ def _connected(path: Path, *, read_only: bool) -> Iterator[Any]:
         with duckdb.connect(str(path), read_only=read_only, config=settings) as connection:
             yield connection
     except duckdb.Error as error:
-        said = str(error).splitlines()[0]
-        if "lock" in said.lower():
+        message = str(error).splitlines()[0]
+        if "lock" in message.lower():
             raise UserError(f"{path} is in use by another process: wait until it has ended") from error
         raise UserError(
-            f"{path} cannot be used as a store of results: {said}; name a DuckDB file that `merge --store` wrote"
+            f"{path} cannot be used as a store of results: {message}; name a DuckDB file that `merge --store` wrote"
         ) from error
 
 
@@ -147,7 +150,7 @@ def _check(connection: Any, path: Path) -> None:
 
 
 def _columns() -> dict[str, tuple[str, ...]]:
-    """The figures that a row has a column for: name and path in the row."""
+    """The figures that have a column: path in the row by the column's name."""
     paths = [
         (metric.field, inner) if inner else tuple(metric.field.split("."))
         for metric in stored()
@@ -157,7 +160,7 @@ def _columns() -> dict[str, tuple[str, ...]]:
 
 
 def _add_columns(connection: Any) -> None:
-    """A column for each metric; a file that an earlier version of the suite made lacks the newest."""
+    """Add the missing columns of metrics: a file that an earlier version of the suite made lacks the newest."""
     present = {name for name, *_ in connection.execute("DESCRIBE rows").fetchall()}
     for name in _columns().keys() - present:
         connection.execute(f'ALTER TABLE rows ADD COLUMN "{name}" DOUBLE')
@@ -170,7 +173,7 @@ def _figure(row: dict[str, Any], path: tuple[str, ...]) -> float | None:
 
 
 def _key(run: dict[str, Any]) -> tuple[str, str, int]:
-    """Run, state and length of the journal. A summary without them is known by what it says."""
+    """Run id, digest and length of the journal. Without them, a hash of the run's record identifies it."""
     if "run_id" in run:
         return run["run_id"], run["journal"]["sha256"], run["journal"]["records"]
     digest = json_hash(run)
@@ -201,7 +204,6 @@ def _insert(connection: Any, key: tuple[str, str, int], part: Part) -> None:
         f'TRY_CAST("{name}" AS TIMESTAMP) AS "{name}"' if name == "started" else f'"{name}"' for name in names
     )
     connection.register("incoming", pd.DataFrame(lines, columns=names, dtype=object))
-    connection.execute(
-        f"INSERT INTO rows BY NAME SELECT {casts} FROM incoming"
-    )  # one by one, 10,000 rows take a minute
+    # One statement for all rows: one by one, 10,000 take a minute.
+    connection.execute(f"INSERT INTO rows BY NAME SELECT {casts} FROM incoming")
     connection.unregister("incoming")

@@ -1,4 +1,4 @@
-"""From a run's journal and its launches' files to the rows of summary.json."""
+"""summary.json, from a run's journal and its launches' files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUMMARY = "summary.json"
 def summarise(directory: Path) -> dict[str, Any]:
     """The summary of one results directory: {"schema", "run", "limits", "reference", "timeline", "rows"}.
 
-    Raises UserError where there is no journal.
+    Raises UserError without a journal.
     """
     if not (directory / journal.NAME).is_file():
         raise UserError(f"{directory} holds no {journal.NAME}: name a directory that `./benchmark.sh run` wrote")
@@ -37,11 +37,11 @@ def summarise(directory: Path) -> dict[str, Any]:
             )
     end = records[-1]["outcome"] if records[-1]["kind"] == "end" else "interrupted"  # killed before it could say so
     models = _models(records)
-    limits, which, model = read_limits(directory), journal.identity(directory), models[-1]
+    limits, identity, model = read_limits(directory), journal.identity(directory), models[-1]
     rows, timeline = [], {}
     for cell in _cells(directory, records, list(zip(runs, models, strict=True)), end):
-        rows.append(summarise_cell(cell, limits, which["run_id"]).as_json())
-        for record in cell.every:
+        rows.append(summarise_cell(cell, limits, identity["run_id"]).as_json())
+        for record in cell.attempts:
             launch = cell.launches[record["directory"]]
             timeline[record["directory"]] = timeline_entry(cell.cell, record, launch)
     return {
@@ -52,7 +52,7 @@ def summarise(directory: Path) -> dict[str, Any]:
             "end": end,
             "model": {key: model[key] for key in ("name", "digest", "synthetic", "parameters")} if model else None,
             "directory": str(directory.resolve()),
-            **which,
+            **identity,
             "images": {record["image"]: record["image_id"] for record in records if record["kind"] == "cell"},
         },
         "limits": limits,
@@ -65,15 +65,15 @@ def summarise(directory: Path) -> dict[str, Any]:
 def _cells(
     directory: Path, records: list[dict[str, Any]], runs: list[tuple[dict[str, Any], dict[str, Any] | None]], end: str
 ) -> Iterator[CellRecords]:
-    """What the journal holds of every cell. One at a time: the files of its launches are in memory meanwhile."""
-    asked = {}
-    for run, model in runs:  # a resumed run may ask for more, of another device or model; what was before stays
-        asked.update({cell["label"]: (cell, run, model) for cell in run["cells"]})
-    of_label: dict[str, dict[str, list[dict[str, Any]]]] = {label: defaultdict(list) for label in asked}
+    """The records of every cell. One at a time, since the files of its launches are kept in memory."""
+    requested = {}
+    for run, model in runs:  # a resumed run may add cells, of another device or model; earlier ones stay
+        requested.update({cell["label"]: (cell, run, model) for cell in run["cells"]})
+    of_label: dict[str, dict[str, list[dict[str, Any]]]] = {label: defaultdict(list) for label in requested}
     for record in records:
         if record.get("label") in of_label:
             of_label[record["label"]][record["kind"]].append(record)
-    for label, (cell, run, model) in asked.items():
+    for label, (cell, run, model) in requested.items():
         kinds = of_label[label]
         yield CellRecords(
             directory,
@@ -82,8 +82,8 @@ def _cells(
             model,
             planned=kinds["cell"][-1] if kinds["cell"] else None,
             ended=kinds["cell_end"][-1] if kinds["cell_end"] else None,
-            every=kinds["launch"],
-            launches={each["directory"]: LaunchRecord(directory / each["directory"]) for each in kinds["launch"]},
+            attempts=kinds["launch"],
+            launches={path: LaunchRecord(directory / path) for path in (item["directory"] for item in kinds["launch"])},
             own={record["block"]: record for record in kinds["own_benchmark"]},
             end=end,
         )
@@ -91,18 +91,18 @@ def _cells(
 
 def _models(records: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
     """The model of each run; one that ended before it had read its model takes that of the run before."""
-    found: list[tuple[str, dict[str, Any] | None]] = []
+    models: list[tuple[str, dict[str, Any] | None]] = []  # as --model named it, and its record
     for record in records:
         if record["kind"] == "run":
-            known = found[-1][1] if found and found[-1][0] == record["model"] else None
-            found.append((record["model"], known))
+            previous = models[-1][1] if models and models[-1][0] == record["model"] else None
+            models.append((record["model"], previous))
         elif record["kind"] == "model":
-            found[-1] = (found[-1][0], record)
-    return [model for _, model in found]
+            models[-1] = (models[-1][0], record)
+    return [model for _, model in models]
 
 
 def seed_of(directory: Path) -> int:
-    """The seed of a run's order of launches, so that a resumed run keeps it. Raises UserError where there is no run."""
+    """The seed of a run's order of launches, which a resumed run keeps. Raises UserError without a run."""
     for record in journal.read(directory):
         if record["kind"] == "run":
             seed: int = record["seed"]

@@ -1,4 +1,4 @@
-"""When each launch of a run ran, how it ended, and what the machine did meanwhile."""
+"""The launches of a run in time: when each ran, how it ended, and the state of the machine meanwhile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERIES: dict[str, Callable[[list[float]], float]] = {
 
 
 def timeline_entry(cell: dict[str, Any], record: dict[str, Any], launch: LaunchRecord) -> dict[str, Any]:
-    """One launch, repeated and failed ones too.
+    """The entry of one launch; repeated and failed launches have one, too.
 
     {"label", "engine", "title", "variant", "block", "started" (UTC, ISO 8601), "wall_s", "outcome", "noisy", "state"};
     `state` as in `state`. `cell` and `record` are the journal's.
@@ -36,13 +36,13 @@ def timeline_entry(cell: dict[str, Any], record: dict[str, Any], launch: LaunchR
 
 
 def state(launch: LaunchRecord) -> dict[str, float]:
-    """What is known of the machine during one launch; what is not known is left out.
+    """The state of the machine during one launch; unknown values are left out.
 
-    foreign_cpu_share, steal_share: of one core, over the measured iterations. bandwidth_gbs: the better probe of before
-    and after. From the monitor, since the launch began: cpu_mhz, sm_clock_mhz (medians), temperature_c (highest),
-    power_w, load1 (means).
+    foreign_cpu_share, steal_share: of one core, over the measured iterations. bandwidth_gbs: the better of the probes
+    before and after. From the monitor, since the launch began: cpu_mhz, sm_clock_mhz (medians), temperature_c
+    (highest), power_w, load1 (means).
     """
-    return {**_shares(launch), **_bandwidth(launch), **_watched(launch)}
+    return {**_shares(launch), **_bandwidth(launch), **_monitored(launch)}
 
 
 def _shares(launch: LaunchRecord) -> dict[str, float]:
@@ -62,16 +62,16 @@ def _bandwidth(launch: LaunchRecord) -> dict[str, float]:
     return {"bandwidth_gbs": max(probes)} if probes else {}
 
 
-def _watched(launch: LaunchRecord) -> dict[str, float]:
+def _monitored(launch: LaunchRecord) -> dict[str, float]:
     machine = _readable(lambda: launch.machine)
     times, series = machine.get("t_ns") or [], machine.get("series") or {}
     began = (machine.get("marks") or {}).get("launch", 0)
     values = {}
-    for name, how in SERIES.items():
+    for name, aggregate in SERIES.items():
         pairs = zip(times, series.get(name) or [], strict=False)
         sampled = _numbers(value for time, value in pairs if time >= began)
         if sampled:
-            values[name] = how(sampled)
+            values[name] = aggregate(sampled)
     return values
 
 
@@ -80,7 +80,7 @@ def _numbers(values: Iterable[Any]) -> list[float]:
 
 
 def _readable(read: Callable[[], Any]) -> dict[str, Any]:
-    """A record of ours beside a launch; empty where a launch that was killed has none, or a torn one."""
+    """The suite's own record of a launch; empty if it is missing or torn, as a killed launch leaves it."""
     with suppress(OSError, ValueError):
         record = read()
         return record if isinstance(record, dict) else {}

@@ -1,4 +1,4 @@
-"""What a run's launches are held against: the device's limits, the suite's own delays, the float32 reference."""
+"""What a run's launches are judged against: the device's limits, the suite's own delays, the float32 reference."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ from orchestrator.run.run_record import Run
 from orchestrator.run.session import Workbench
 from orchestrator.sandbox.task import Prepared
 
-TRIES = 3  # of the calibration: a neighbour's burst must not cost a run
+TRIES = 3  # of the calibration: one burst of load from a neighbour must not spoil a run
 CALIBRATION_STEPS, CALIBRATION_REPEATS = 33, 3
 WALL_S = 600
 FOLDER = "standards"  # of a results directory
 SWITCHED_OFF = "no reference: switched off with --no-quality"
 Prompts = list[list[list[int]]]  # token ids [iterations][batch][length]
-Images = Mapping[str, Prepared | CellError]  # by engine name; the CellError of one that could not be built
+Images = Mapping[str, Prepared | CellError]  # by engine name; a CellError if the build failed
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """What was measured before the first launch. What could not be is `not checked`, with the reason."""
+    """What was measured before the first launch. Whatever failed is `not checked`, with the reason."""
 
     subject: Subject
-    workloads: Mapping[Shape, Prompts]  # what each launch of a shape is asked
+    workloads: Mapping[Shape, Prompts]  # the prompts of every launch of a shape
     limits: dict[str, Any] | None
     calibration: str
-    references: Mapping[Shape, Reference | str]  # or why there is none
+    references: Mapping[Shape, Reference | str]  # or the reason why there is none
     exam: Exam | None = None
     examined: Shape | None = None  # the shape whose reference answered the exam's questions
 
     def yardstick(self, state: Converted) -> Yardstick:
-        """What launches of one cell are judged with."""
+        """What the launches of one cell are judged against."""
         weights, config = self.subject.weights, self.subject.model.config
         reference: Reference | str = self.references.get(state.cell.shape, "no reference was asked for")
         if state.cell.engine.test_only:
@@ -61,25 +61,28 @@ class Baselines:
         return Yardstick(weights, config, state.artefact, reference, self.calibration)
 
     def described(self) -> dict[str, Any]:
-        """For the journal."""
+        """The journal's record of the baselines."""
         reference = self.references.get(self.examined) if self.examined else None
         facts = None
         if isinstance(reference, Reference):
             facts = {
-                "engine": reference.engine, "version": reference.version, "questions": reference.exam.question_texts,
-                "answers": reference.exam.texts(reference.answers), "directory": str(reference.directory),
-            }  # fmt: skip
-        return {"limits": self.limits, "calibration": self.calibration, "reference": facts,
-                "no_reference": reference if isinstance(reference, str) else None}  # fmt: skip
+                "engine": reference.engine,
+                "version": reference.version,
+                "questions": reference.exam.question_texts,
+                "answers": reference.exam.texts(reference.answers),
+                "directory": str(reference.directory),
+            }
+        reason = reference if isinstance(reference, str) else None
+        return {"limits": self.limits, "calibration": self.calibration, "reference": facts, "no_reference": reason}
 
 
 def calibration_engine(engines: Mapping[str, Engine], kind: str) -> Helper | None:
-    """The engine of known delays, and the device kind to build it for: delays need no GPU. None without one."""
+    """The engine of known delays, built for `kind` or else for the CPU, since delays need no GPU. None without one."""
     for engine in engines.values():
         variant = engine.variants.get(engine.calibrates or "")
-        for each in (kind, "cpu"):
-            if variant and engine.support(variant, each).runs:
-                return Helper(engine, variant, each)
+        for device_kind in (kind, "cpu"):
+            if variant and engine.support(variant, device_kind).runs:
+                return Helper(engine, variant, device_kind)
     return None
 
 
@@ -87,12 +90,11 @@ def helpers(run: Run) -> list[Helper]:
     """The engines that baselines are measured with."""
     engines, kind = run.bench.engines, run.bench.device.kind
     reference = reference_engine(engines, kind) if run.plan.request.with_quality else None
-    wanted = (reference, calibration_engine(engines, kind))
-    return [helper for helper in wanted if helper]
+    return [helper for helper in (reference, calibration_engine(engines, kind)) if helper]
 
 
 class BaselineMeasurement:
-    """Measures baselines, once in a run. Nothing here can end a run."""
+    """Measures the baselines of a run, once. A CellError here never ends the run."""
 
     def __init__(self, run: Run, images: Images):
         self._request, self._subject, self._bench = run.plan.request, run.plan.subject, run.bench
@@ -100,41 +102,40 @@ class BaselineMeasurement:
         self._no_reference = SWITCHED_OFF
 
     def measure(self, prompts: Mapping[Shape, Prompts], with_limits: bool) -> Baselines:
-        """Limits and calibration, and a reference for each shape's `prompts`; the first shape's is examined.
+        """Measure limits, calibration and a reference for each shape's `prompts`; only the first shape has an exam.
 
-        A run of nothing but test contenders, which compute no model, needs no `with_limits`.
+        `with_limits` is not needed if all contenders are test engines, which compute no model.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         reference = self._attempt("reference", self._reference_image) if self._request.with_quality else None
         dummy = self._attempt("calibration", self._calibration_image)
-        delays = "not checked: no engine of known delays runs on this device"
+        verdict = "not checked: no engine of known delays runs on this device"
         if dummy:
             helper, image = dummy
             try:
-                delays = calibrate(self._bench, helper, image, self._subject, self._directory)
+                verdict = calibrate(self._bench, helper, image, self._subject, self._directory)
             except CellError as error:
-                delays = f"not checked: {self._reason('calibration', error)}"
-        # The reference's image has the better library for products; but importing it takes longer than all the rest.
-        better = reference if reference and (self._request.profile.is_measurement or not dummy) else dummy
+                verdict = f"not checked: {self._reason('calibration', error)}"
+        # The reference image has the faster matrix library, but importing it takes longer than everything else here:
+        # a run that is no measurement prefers the dummy.
+        prober = reference if reference and (self._request.profile.is_measurement or not dummy) else dummy
         limits = None
-        if better and with_limits:
-            limits = self._attempt("limits", lambda: measure_limits(self._bench, *better, self._directory))
-        baselines = Baselines(
-            self._subject, prompts, limits, delays, references=dict.fromkeys(prompts, self._no_reference)
-        )
+        if prober and with_limits:
+            limits = self._attempt("limits", lambda: measure_limits(self._bench, *prober, self._directory))
+        baselines = Baselines(self._subject, prompts, limits, verdict, dict.fromkeys(prompts, self._no_reference))
         return self._with_references(baselines, *reference) if reference else baselines
 
     def _with_references(self, baselines: Baselines, helper: Helper, image: Prepared) -> Baselines:
         maker, prompts = ReferenceMaker(self._bench, helper, image, self._request.wall_s), baselines.workloads
         smallest = min(prompts, key=lambda shape: shape.prompt_tokens + shape.new_tokens)
         exam = make_exam(self._subject.model, smallest.prompt_tokens, smallest.new_tokens)
-        nothing = Exam([], [], [], 0, exam.is_text)
+        empty = Exam([], [], [], 0, exam.is_text)
         examined = next(iter(prompts))
         references: dict[Shape, Reference | str] = {}
         for shape, ids in prompts.items():
-            asked = exam if shape == examined else nothing
             try:
-                references[shape] = maker.reference(self._subject, ids, shape.new_tokens, asked)
+                shape_exam = exam if shape == examined else empty
+                references[shape] = maker.reference(self._subject, ids, shape.new_tokens, shape_exam)
             except CellError as error:
                 references[shape] = f"no reference: {self._reason('reference', error)}"
         return replace(baselines, references=references, exam=exam, examined=examined)
@@ -148,14 +149,14 @@ class BaselineMeasurement:
         return (helper, self._image(helper)) if helper else None
 
     def _image(self, helper: Helper) -> Prepared:
-        """Raises the CellError of an image that failed: a second try would take as long."""
+        """Raises the CellError of a failed build, which is not repeated."""
         image = self._images[helper.engine.name]
         if isinstance(image, CellError):
             raise image
         return image
 
     def _attempt(self, what: str, action: Callable[[], T]) -> T | None:
-        """`action()`, or None where it cannot be done; why is said."""
+        """The result of `action`; None if it raised a CellError, which is reported."""
         try:
             return action()
         except CellError as error:
@@ -171,7 +172,7 @@ class BaselineMeasurement:
 
 
 def needed_reference(bench: Workbench) -> Helper:
-    """The reference engine. Raises CellError where none runs on this device."""
+    """The reference engine. Raises CellError if none runs on this device."""
     helper = reference_engine(bench.engines, bench.device.kind)
     if helper is None:
         raise CellError("unsupported", f"no engine gives a float32 reference on {bench.device.kind}")
@@ -179,7 +180,7 @@ def needed_reference(bench: Workbench) -> Helper:
 
 
 def calibrate(bench: Workbench, helper: Helper, image: Prepared, subject: Subject, directory: Path) -> str:
-    """Known delays, read back through the whole way of a launch: the gate's word. Raises CellError."""
+    """The gate's verdict on known delays, measured through a complete launch. Raises CellError."""
     settings = helper.variant.settings
     true = {"first token": settings["first_ms"] / 1000, "step": settings["step_ms"] / 1000}  # seconds
     prompts = [[[3, 4, 5, 6 + number]] for number in range(CALIBRATION_REPEATS)]
@@ -187,12 +188,12 @@ def calibrate(bench: Workbench, helper: Helper, image: Prepared, subject: Subjec
     job = make_job(cell, bench.device_facts, subject.facts, prompts, CALIBRATION_REPEATS, bench.threads, NO_WARMUP)
     verdict = "not checked"
     for _ in range(TRIES):
-        place = _run(bench, directory, "calibration", "bench", helper, image, job)
+        folder = _run(bench, directory, "calibration", "bench", helper, image, job)
         try:
-            samples = read_samples(place)
+            samples = read_samples(folder)
         except (BadSamples, OSError) as error:
             raise CellError("invalid_output", str(error)) from error
-        steps = [b - a for sample in samples for a, b in itertools.pairwise(sample.steps_ns)]
+        steps = [end - start for sample in samples for start, end in itertools.pairwise(sample.steps_ns)]
         measured = {
             "first token": median(sample.steps_ns[0] for sample in samples) / 1e9,
             "step": median(steps) / 1e9,
@@ -209,11 +210,11 @@ def calibrate(bench: Workbench, helper: Helper, image: Prepared, subject: Subjec
 
 
 def measure_limits(bench: Workbench, helper: Helper, image: Prepared, directory: Path) -> dict[str, Any]:
-    """Memory bandwidth and peaks of matrix products of the device. Raises CellError."""
+    """The device's memory bandwidth and matrix product peaks. Raises CellError."""
     job = LimitsJob(bench.device_facts, bench.threads)
-    place = _run(bench, directory, "limits", "common.limits", helper, image, job)
+    folder = _run(bench, directory, "limits", "common.limits", helper, image, job)
     try:
-        limits = limits_of(parse(read_text(place / "out" / "limits.json", 1 << 20)))
+        limits = limits_of(parse(read_text(folder / "out" / "limits.json", 1 << 20)))
     except (Unreadable, OSError, ValueError, KeyError, TypeError) as error:
         raise CellError("invalid_output", f"limits.json is not valid: {error}") from error
     bandwidth = limits["bandwidth_gbs"]
@@ -227,7 +228,7 @@ def measure_limits(bench: Workbench, helper: Helper, image: Prepared, directory:
 
 
 def limits_alone(bench: Workbench) -> dict[str, Any]:
-    """The limits of a device outside of a run. Raises CellError where they cannot be measured."""
+    """The limits of a device, outside a run. Raises CellError if they cannot be measured."""
     helper = needed_reference(bench)
     image = bench.sandbox.prepare(helper.engine, helper.kind)
     bench.workspace.cache.mkdir(parents=True, exist_ok=True)
@@ -238,12 +239,12 @@ def limits_alone(bench: Workbench) -> dict[str, Any]:
 def _run(
     bench: Workbench, directory: Path, name: str, module: str, helper: Helper, image: Prepared, job: Job | LimitsJob
 ) -> Path:
-    """Run one module on `job` in a folder of its own below `directory`. Raises CellError."""
+    """Run one module on `job` in a new directory below `directory`, and return that. Raises CellError."""
     number = next(n for n in itertools.count(1) if not (directory / f"{name}-{n}").exists())
-    place = directory / f"{name}-{number}"
-    (place / "out").mkdir(parents=True)
-    task = bench.task(helper.engine, module, job, place, model=directory, wall_s=WALL_S)
+    folder = directory / f"{name}-{number}"
+    (folder / "out").mkdir(parents=True)
+    task = bench.task(helper.engine, module, job, folder, model=directory, wall_s=WALL_S)
     ended = bench.sandbox.run(image, task)
     if ended.exit_code != 0:
-        raise CellError("harness_error", f"{name} ended with exit code {ended.exit_code}; see {place}/stderr.log")
-    return place
+        raise CellError("harness_error", f"{name} ended with exit code {ended.exit_code}; see {folder}/stderr.log")
+    return folder

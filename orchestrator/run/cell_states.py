@@ -1,4 +1,4 @@
-"""What a cell is after each phase of a run: each record is the one before it and what the phase has added."""
+"""The state of a cell after each phase of a run: each record extends the one of the phase before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.sandbox.task import Prepared
 
 @dataclass(frozen=True)
 class CellEnd:
-    """A cell that is not launched, or not any more: it drops out with this word, and the others go on."""
+    """A cell that is not launched any further: it drops out with this outcome, and the others go on."""
 
     cell: Cell
     outcome: str
@@ -22,7 +22,7 @@ class CellEnd:
 
 @dataclass(frozen=True)
 class Runnable:
-    """A cell that this device and this model allow. `checkpoint` takes the place of a converted artefact."""
+    """A cell that can run with this model on this device. `checkpoint` replaces a converted artefact."""
 
     cell: Cell
     checkpoint: ReadyMade | None
@@ -37,14 +37,14 @@ class Built(Runnable):
 
 @dataclass(frozen=True)
 class Converted(Built):
-    """... with what its engine loads; None: the model's own directory."""
+    """... with the directory that its engine loads; None: the model's own."""
 
     artefact: Path | None
 
 
 @dataclass(frozen=True)
 class Launchable(Converted):
-    """... with all that its launches need; `jobs` and `keys` hold one entry a block."""
+    """... with all that its launches need; `jobs` and `keys` have one entry per block."""
 
     jobs: list[Job]
     keys: list[str]
@@ -64,5 +64,5 @@ class Launch:
 
     @property
     def key(self) -> str:
-        """By which `--resume` knows it again."""
+        """The key by which `--resume` recognises a launch that is measured already."""
         return self.ready.keys[self.block]

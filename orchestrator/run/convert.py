@@ -1,4 +1,4 @@
-"""Converted checkpoints, cached by what they were made from and with."""
+"""Converted checkpoints, cached under a hash of their inputs and their converter."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from orchestrator.run.session import Workbench
 from orchestrator.sandbox.task import Prepared, tail
 
 WALL_S = 4 * 3600
-SHARED = Path("common", "convert")  # what converters call
+SHARED = Path("common", "convert")  # the modules that converters call
 LAUNCH_ONLY = ("bench.py", "loaded.py", "own_benchmark.py", "engine.yaml", "README.md")
 
 
 def hardware(device: Device) -> str:
-    """What native code is made for: this CPU's features, and the GPU's name where there is one."""
+    """What native code depends on: this CPU's features, and the name of a GPU."""
     features = host.cpu_features_digest()
     return features if device.kind == "cpu" else f"{features} {device.name}"
 
@@ -37,25 +37,25 @@ def hardware(device: Device) -> str:
 def key(engine: Engine, kind: str, variant: Variant, model: Model, made_for: str, root: Path = ROOT) -> str:
     """16 hex digits over all that decides the artefact's bytes: model, converter, its software, scheme and settings.
 
-    `made_for` (see `hardware`) counts where engine.yaml says that what is built is for one machine.
+    `made_for` (see `hardware`) counts if engine.yaml says that the engine is compiled for one machine.
     """
     native = made_for if engine.devices[kind].native else None
-    made_of = [model.digest, engine.name, variant.artefact, variant.precision, variant.settings, native]
-    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode())
+    inputs = [model.digest, engine.name, variant.artefact, variant.precision, variant.settings, native]
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode())
     for path in [*_converter(engine.folders, kind), *sorted((root / SHARED).glob("*.py"))]:
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 
 def identity(artefact: Path | None) -> dict[str, str] | None:
-    """What a verified artefact is: {"name", "digest"}; None where the engine loads the checkpoint itself."""
+    """{"name", "digest"} of a verified artefact; None if the engine loads the checkpoint itself."""
     if artefact is None:
         return None
     return {"name": artefact.parent.name, "digest": manifest.digest(manifest.read(artefact))}
 
 
 def _converter(folders: Sequence[Path], kind: str) -> list[Path]:
-    """All files of an engine's folders but those that only a launch, another device or a reader needs."""
+    """All files of an engine's folders except those that only a launch, another device or a reader needs."""
     return [
         path
         for folder in folders
@@ -68,22 +68,22 @@ def _converter(folders: Sequence[Path], kind: str) -> list[Path]:
 
 
 class Artefacts:
-    """Finds or makes what an engine loads. One object per run; an artefact is verified once per run."""
+    """Finds or converts what an engine loads. One object per run; an artefact is verified once per run."""
 
     def __init__(self, bench: Workbench):
         self._bench, self._say = bench, bench.progress.say
         self._ready: dict[Path, Path | CellError] = {}
 
     def ensure(self, engine: Engine, variant: Variant, subject: Subject, image: Prepared) -> Path | None:
-        """The directory to load, None where the engine loads the checkpoint itself.
+        """The directory to load, None if the engine loads the checkpoint itself.
 
-        Raises CellError `convert_failed` or `unsupported`; what failed once in a run fails again without a new try.
+        Raises CellError `convert_failed` or `unsupported`; a conversion that failed is not repeated within a run.
         """
         if variant.artefact is None:
             return None
         device, cache = self._bench.device, self._bench.workspace.cache
-        made_of = key(engine, device.kind, variant, subject.model, hardware(device), self._bench.workspace.root)
-        place = cache / "artefacts" / f"{engine.name}-{variant.artefact}-{made_of}"
+        digest = key(engine, device.kind, variant, subject.model, hardware(device), self._bench.workspace.root)
+        place = cache / "artefacts" / f"{engine.name}-{variant.artefact}-{digest}"
         if place not in self._ready:
             try:
                 self._ready[place] = self._make(place, engine, variant, subject, image)
@@ -107,7 +107,7 @@ class Artefacts:
         return final
 
     def _convert(self, work: Path, engine: Engine, variant: Variant, subject: Subject, image: Prepared) -> Path:
-        """Convert in the folder `work`; returns the folder that holds what came out, and how to repeat it."""
+        """Convert in the directory `work`; returns the directory with the artefact and its reproduce.sh."""
         self._say(f"{engine.name}: converting {subject.model.name} to {variant.artefact}")
         started = time.monotonic()
         job = ConversionJob(
@@ -119,10 +119,10 @@ class Artefacts:
         ended = self._bench.sandbox.run(image, task)
         error = work / "out" / "error.json"
         if error.is_file():
-            told = json.loads(error.read_text(encoding="utf-8"))
-            reason = str(told.get("reason"))
+            report = json.loads(error.read_text(encoding="utf-8"))
+            reason = str(report.get("reason"))
             failure = disk_full_or("convert_failed", reason)
-            raise CellError("unsupported" if told.get("outcome") == "unsupported" else failure, reason)
+            raise CellError("unsupported" if report.get("outcome") == "unsupported" else failure, reason)
         if ended.exit_code != 0 or not (work / "out" / "artefact").is_dir():
             how = "hit its time limit" if ended.timed_out else f"ended with exit code {ended.exit_code}"
             how += ", out of memory" if ended.oom_killed else ""

@@ -1,4 +1,4 @@
-"""The job of a launch: what job.json holds, and the key by which --resume knows it again."""
+"""The job of a launch: what job.json holds, and the key by which --resume recognises the launch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.plan.exam import Exam
 from orchestrator.plan.profiles import WARMUP
 
 PROBE_S = 0.25
-SCORE_S = 120  # no further sequence is scored after so many seconds: some dtypes take minutes for one
+SCORE_S = 120  # stop scoring after so many seconds: float16 on a CPU needs minutes for one sequence
 PREFIX_PAIRS = 3
 
 
@@ -20,7 +20,7 @@ def make_job(
     cell: Cell, device: DeviceFacts, model: ModelFacts, prompts: list[list[list[int]]], repetitions: int, threads: int,
     warmup: WarmupRule = WARMUP,
 ) -> Job:  # fmt: skip
-    """The job of a launch, without paths: those belong to the sandbox. `prompts`: [iteration][batch][tokens]."""
+    """The job of a launch, without paths: the sandbox adds those. `prompts`: [iteration][batch][tokens]."""
     variant = cell.variant
     return Job(
         engine=cell.engine.name, variant=variant.name, precision=variant.precision, scheme=variant.scheme,
@@ -30,12 +30,12 @@ def make_job(
 
 
 def with_gates(measuring: Job) -> Job:
-    """The job of a launch that counts: with bandwidth probes around it and the pairs that betray a prefix cache."""
+    """The job of a measured launch: with bandwidth probes around it and the prompt pairs that reveal a prefix cache."""
     return replace(measuring, probe_s=PROBE_S, prefix_pairs=PREFIX_PAIRS)
 
 
 def with_exam(measuring: Job, exam: Exam | None, seconds: float | None = SCORE_S) -> Job:
-    """The job of a launch that is examined too, after it was measured; `seconds` as None scores all sequences."""
+    """The job of a launch that takes the exam after it was measured; with `seconds` None all sequences are scored."""
     if exam is None:
         return measuring
     ask = Questions(exam.questions, exam.answer_tokens) if exam.questions else None
@@ -43,8 +43,8 @@ def with_exam(measuring: Job, exam: Exam | None, seconds: float | None = SCORE_S
 
 
 def launch_key(image: str, model: str, artefact: Path | None, job: Job, block: int) -> str:
-    """16 hex digits: the same image, model, artefact, job, prompts and block. `--resume` skips only equal keys.
+    """16 hex digits over image, model, artefact, job and block; `--resume` skips launches of the same key.
 
-    The harness (common/) and the engine's code are part of the image's name.
+    The image's name covers the harness (common/) and the engine's code.
     """
     return json_hash([image, model, artefact.parent.name if artefact else None, job, block], 16)

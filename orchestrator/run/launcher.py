@@ -1,4 +1,4 @@
-"""One launch: a task in a fresh sandbox, watched, judged and recorded; and what a disturbance spoilt, once more."""
+"""One launch: a task in a fresh sandbox, monitored, judged and recorded, and repeated if it was disturbed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from orchestrator.sandbox.task import Ended, Prepared, Task
 
 NOISY_REPEATS = 2
 IDLE_S = 1.0  # of samples before a launch: what the device draws when nothing runs
-CPU_INTERVAL_S, GPU_INTERVAL_S = 0.5, 0.05  # a GPU's memory and power are sampled, of a CPU only clocks and counters
+CPU_INTERVAL_S, GPU_INTERVAL_S = 0.5, 0.05  # a GPU's memory and power must be sampled; a CPU has counters
 
 
 class Launcher:
@@ -40,26 +40,26 @@ class Launcher:
         self._guard.close()
 
     def launch(self, launch: Launch) -> Verdict:
-        """One launch, and up to two more where the host was noisy meanwhile; all are kept, the summary takes the last.
+        """Launch once, and up to NOISY_REPEATS times more while the host is noisy; the summary takes the last one.
 
-        Raises DeviceUnusable where no launch on this device makes sense any more.
+        Raises DeviceUnusable if no further launch on this device makes sense.
         """
         current = launch
         for number in range(1, NOISY_REPEATS + 2):
-            verdict, current = self._undisturbed(current)
-            # In a run that is no measurement only a failure is worth the time: cold_prefix failed on 10 ms prefills.
-            worth = verdict.noisy and (self._request.profile.is_measurement or verdict.outcome != "ok")
-            if not worth or number > NOISY_REPEATS:
+            verdict, current = self._launch_with_retry(current)
+            # A quick run repeats failures only: noise makes cold_prefix fail on prefills of 10 ms.
+            is_repeated = verdict.noisy and (self._request.profile.is_measurement or verdict.outcome != "ok")
+            if not is_repeated or number > NOISY_REPEATS:
                 break
             self._say(f"  the host was noisy: repeated ({number} of {NOISY_REPEATS})")
         if verdict.outcome == "ok":
             self._own_benchmark(launch)
         return verdict
 
-    def _undisturbed(self, launch: Launch) -> tuple[Verdict, Launch]:
-        """One launch; once more where the GPU was lost, or where only what follows the measurement broke it.
+    def _launch_with_retry(self, launch: Launch) -> tuple[Verdict, Launch]:
+        """Launch; once more if the GPU was lost, or without the exam if only that failed.
 
-        Returns the launch that gave the verdict, too: it may be one with less to do.
+        Returns the launch that gave the verdict, too: it may be the one without the exam.
         """
         verdict = self._try(launch)
         if verdict.outcome == "gpu_lost":
@@ -67,8 +67,8 @@ class Launcher:
             verdict = self._try(launch)
             if verdict.outcome == "gpu_lost":
                 raise DeviceUnusable("gpu_lost", verdict.reason or "")
-        broke_after = OUTCOMES[verdict.outcome].stops_cell and verdict.measured and not verdict.gates
-        lighter = self._scenario.lighter(launch.job) if broke_after else None
+        failed_afterwards = OUTCOMES[verdict.outcome].stops_cell and verdict.measured and not verdict.gates
+        lighter = self._scenario.lighter(launch.job) if failed_afterwards else None
         if lighter is None:
             return verdict, launch
         self._say(f"  {verdict.outcome} while its quality was examined: measured again without")
@@ -76,11 +76,11 @@ class Launcher:
         return self._try(launch), launch
 
     def _try(self, launch: Launch) -> Verdict:
-        task = self._task(launch, self._scenario.module, self._fresh(launch))
+        task = self._task(launch, self._scenario.module, self._new_directory(launch))
         started, wall_s = journal.now(), None
         try:
             self._guard.before()
-            ended, machine = self._watched(launch.ready.image, task)
+            ended, machine = self._run_monitored(launch.ready.image, task)
             wall_s = ended.wall_s
             verdict = self._scenario.judge(launch, ended, task.directory, machine, self._baselines)
             if "gpu_lost" in machine["flags"]:
@@ -97,19 +97,19 @@ class Launcher:
         return verdict
 
     def _own_benchmark(self, launch: Launch) -> None:
-        """The benchmark that the engine ships, right after our launch and with the same artefact and threads."""
+        """Run the benchmark that the engine ships, right after our launch, with the same artefact and threads."""
         module = self._scenario.own_benchmark(launch)
         if module is None or not self._request.profile.is_measurement:
             return
-        task = self._task(launch, module, self._fresh(launch, "-own"))
+        task = self._task(launch, module, self._new_directory(launch, "-own"))
         try:
             record = own_speed.own_benchmark(self._bench.sandbox.run(launch.ready.image, task), task.directory)
         except CellError as error:
             record = {"decode_tps": None, "prefill_tps": None, "reason": error.reason}
         self._journal.append("own_benchmark", label=launch.cell.label, block=launch.block, key=launch.key, **record)
 
-    def _watched(self, image: Prepared, task: Task) -> tuple[Ended, dict[str, Any]]:
-        """Run a task while the host samples the machine's state; the record is kept as machine.json."""
+    def _run_monitored(self, image: Prepared, task: Task) -> tuple[Ended, dict[str, Any]]:
+        """Run a task while the host samples the machine's state; the record is stored as machine.json."""
         on_cpu = self._bench.device.kind == "cpu"
         monitor = Monitor(self._bench.device, interval_s=CPU_INTERVAL_S if on_cpu else GPU_INTERVAL_S)
         monitor.start()
@@ -138,8 +138,8 @@ class Launcher:
                 directory=str(directory.relative_to(self._journal.directory)), started=started, wall_s=wall_s,
             )  # fmt: skip
 
-    def _fresh(self, launch: Launch, suffix: str = "") -> Path:
-        """A new directory for a launch; an earlier, failed try keeps its own."""
+    def _new_directory(self, launch: Launch, suffix: str = "") -> Path:
+        """Make a new directory for a launch; earlier tries keep theirs."""
         name = f"{launch.cell.label}-{launch.block + 1}-{launch.key[:8]}{suffix}"
         parent = self._journal.directory / "launches"
         parent.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
-"""One run into a directory of results: plan -> runnable -> built -> converted -> launchable -> verdicts.
+"""One run into a results directory: plan -> runnable -> built -> converted -> launchable -> verdicts.
 
-Each phase takes cells as the one before it left them (see cell_states) and gives back the next record of each, or a
-CellEnd: that cell is journalled with its word and drops out, and the others go on.
+Each phase takes the records that the phase before returned (see cell_states) and returns the next record of each cell,
+or a CellEnd: the journal records its outcome, the cell drops out, and the others go on.
 """
 
 from __future__ import annotations
@@ -36,39 +36,42 @@ BAR = "launches"
 
 
 def measure(
-    plan: Plan, directory: Path, bench: Workbench, scenario: Scenario = GENERATION,
+    plan: Plan,
+    directory: Path,
+    bench: Workbench,
+    scenario: Scenario = GENERATION,
     prepared: Mapping[str, Prepared] | None = None,
-) -> bool:  # fmt: skip
+) -> bool:
     """Measure the plan's cells into `directory`; False if the run was interrupted.
 
-    `prepared` are images, by engine, to take as they are instead of building them. On Ctrl-C or SIGTERM what runs is
-    stopped and the journal is closed with `interrupted`; a full disk ends a run in the same way, with its own word.
+    `prepared` are images, by engine, that are used instead of building them. Ctrl-C or SIGTERM stops whatever runs and
+    closes the journal with `interrupted`; a full disk does the same with `disk_full`.
     """
     run = Run(plan, bench, RunJournal(directory, plan.cells))
     run.journal.append("run", **described(plan.request, plan.cells, bench.sandbox.isolation))
-    word = "harness_error"
+    outcome = "harness_error"
     try:
         with terminated_as_interrupt():
             _measure(run, scenario, prepared or {})
-        word = "finished"
+        outcome = "finished"
     except KeyboardInterrupt:
-        word = "interrupted"
+        outcome = "interrupted"
         bench.progress.say("interrupted: stopping what runs; `--resume` continues from here")
     except OSError as error:
         if not is_disk_full(error):
             raise
-        word = "disk_full"
+        outcome = "disk_full"
         bench.progress.say(f"disk full: {error}; what is measured is kept, `--resume` continues from here")
     finally:
         with uninterrupted():
             bench.progress.end()
             bench.sandbox.stop()
-            run.journal.close(word)
-    return word != "interrupted"
+            run.journal.close(outcome)
+    return outcome != "interrupted"
 
 
 def _measure(run: Run, scenario: Scenario, prepared: Mapping[str, Prepared]) -> None:
-    """The phases, in their order."""
+    """The phases in order."""
     journal = run.journal
     try:
         subject = run.plan.subject
@@ -91,7 +94,7 @@ def _measure(run: Run, scenario: Scenario, prepared: Mapping[str, Prepared]) -> 
 
 
 def check(run: Run) -> Iterator[Runnable | CellEnd]:
-    """What the device, the model and the ready-made checkpoints allow."""
+    """Drop the cells that the device, the model or the ready-made checkpoints rule out."""
     for cell in run.plan.cells:
         lacking = run.plan.lacking(cell)
         if lacking:
@@ -106,7 +109,7 @@ def check(run: Run) -> Iterator[Runnable | CellEnd]:
 
 
 def build(cells: Sequence[Runnable], helpers: Sequence[Helper], run: Run, prepared: Mapping[str, Prepared]) -> Images:
-    """The images (or virtual environments) of contenders and helpers, by engine name."""
+    """Build the images (or virtual environments) of contenders and helpers, by engine name."""
     wanted = {helper.engine.name: (helper.engine, helper.kind) for helper in helpers}
     wanted |= {state.cell.engine.name: (state.cell.engine, run.bench.device.kind) for state in cells}
     missing = [engine for name, engine in wanted.items() if name not in prepared]
@@ -114,21 +117,21 @@ def build(cells: Sequence[Runnable], helpers: Sequence[Helper], run: Run, prepar
 
 
 def with_images(cells: Sequence[Runnable], images: Images, run: Run) -> Iterator[Built | CellEnd]:
-    """An engine whose build failed loses its cells, no other."""
-    said = set()
+    """Attach the images; a failed build ends the cells of its engine only."""
+    reported = set()
     for state in cells:
         name, image = state.cell.engine.name, images[state.cell.engine.name]
         if not isinstance(image, CellError):
             yield Built(state.cell, state.checkpoint, image)
             continue
-        if name not in said:
+        if name not in reported:
             run.bench.progress.say(f"{name}: {image.outcome}: {first_line(image.reason)}")
-            said.add(name)
+            reported.add(name)
         yield CellEnd(state.cell, image.outcome, image.reason)
 
 
 def list_packages(cells: Sequence[Built], run: Run) -> None:
-    """The bill of materials of every engine. One that cannot be had costs no result."""
+    """Save the bill of materials of every engine. One that fails is reported and ends no cell."""
     bench, directory = run.bench, run.journal.directory
     for engine, image in {state.cell.engine.name: (state.cell.engine, state.image) for state in cells}.values():
         try:
@@ -138,7 +141,7 @@ def list_packages(cells: Sequence[Built], run: Run) -> None:
 
 
 def convert(cells: Sequence[Built], run: Run) -> Iterator[Converted | CellEnd]:
-    """The model as each engine loads it: converted, ready-made, or as it is."""
+    """Attach the model as each engine loads it: converted, ready-made, or the checkpoint itself."""
     artefacts, subject = Artefacts(run.bench), run.plan.subject
     for state in cells:
         cell, checkpoint, image = state.cell, state.checkpoint, state.image
@@ -152,7 +155,7 @@ def convert(cells: Sequence[Built], run: Run) -> Iterator[Converted | CellEnd]:
 
 
 def make_launchable(state: Converted, run: Run, scenario: Scenario, baselines: Baselines) -> Launchable:
-    """A cell with the jobs of its launches; from now on the journal says by which keys they are known."""
+    """The cell with the jobs of its launches; the journal records their keys."""
     cell, image, checkpoint, model = state.cell, state.image, state.checkpoint, run.plan.subject.model
     workload, jobs = scenario.jobs(run, state, baselines)
     keys = [launch_key(image.tag, model.digest, state.artefact, job, block) for block, job in enumerate(jobs)]
@@ -168,22 +171,22 @@ def make_launchable(state: Converted, run: Run, scenario: Scenario, baselines: B
 
 
 def launch_all(cells: Sequence[Launchable], run: Run, scenario: Scenario, baselines: Baselines) -> None:
-    """Launch every cell in every block. A device that can do no more ends all that have no word yet."""
+    """Launch every cell in every block. An unusable device ends all cells that have no outcome yet."""
     schedule = Schedule(cells, run.plan.request, run.journal.measured_keys())
     launcher = Launcher(run, scenario, baselines)
     try:
-        _follow(schedule, launcher, run)
+        _launch_scheduled(schedule, launcher, run)
     except DeviceUnusable as error:
         run.bench.progress.say(f"{error.outcome}: {error}; no further launch on this device")
-        left = [state.cell for state in cells if run.journal.is_open(state.cell)]
-        run.journal.keep(CellEnd(cell, error.outcome, str(error)) for cell in left)
+        remaining = [state.cell for state in cells if run.journal.is_open(state.cell)]
+        run.journal.keep(CellEnd(cell, error.outcome, str(error)) for cell in remaining)
     finally:
         launcher.close()
 
 
-def _follow(schedule: Schedule, launcher: Launcher, run: Run) -> None:
+def _launch_scheduled(schedule: Schedule, launcher: Launcher, run: Run) -> None:
     progress, total = run.bench.progress, len(schedule)
-    took: list[float] = []  # seconds of each launch, for the time that is left
+    durations: list[float] = []  # seconds of each launch, to estimate the remaining time
     for turn in schedule:
         due, number = turn.due, turn.number
         if isinstance(due, CellEnd):
@@ -195,12 +198,12 @@ def _follow(schedule: Schedule, launcher: Launcher, run: Run) -> None:
         if turn.is_measured:
             progress.say(f"{where}: measured already, kept")
         else:
-            left = f", about {duration(fmean(took) * (total - number + 1))} left" if took else ""
+            left = f", about {duration(fmean(durations) * (total - number + 1))} left" if durations else ""
             progress.say(f"{where}{left}")
             progress.bar(number - 1, total, f"launches{left}", BAR)
             started = time.monotonic()
             verdict = launcher.launch(due)
-            took.append(time.monotonic() - started)
+            durations.append(time.monotonic() - started)
             outcome = verdict.outcome
             if outcome != "ok":
                 progress.say(f"  {outcome}: {first_line(verdict.reason)}")

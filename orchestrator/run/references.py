@@ -1,4 +1,4 @@
-"""Finding or computing the float32 reference."""
+"""The float32 reference: taken from the cache, or computed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from orchestrator.run.job import make_job, with_exam
 from orchestrator.run.session import Workbench
 from orchestrator.sandbox.task import Prepared
 
-PROMPTS = 3  # the first warm-up iterations, which every launch of a run runs
+PROMPTS = 3  # of the first warm-up iterations, which every launch of a run includes
 FILE = "reference.json"
 
 
 @dataclass(frozen=True)
 class Helper:
-    """An engine that the suite itself needs, whether it is a contender or not."""
+    """An engine that the suite itself needs for a baseline, whether it is a contender or not."""
 
     engine: Engine
     variant: Variant
@@ -39,7 +39,7 @@ class Helper:
 
 
 def reference_engine(engines: Mapping[str, Engine], kind: str) -> Helper | None:
-    """The engine whose folder says that it is the reference, with its first float32 variant; None without one."""
+    """The engine marked as reference in its engine.yaml, with its first float32 variant; None without one."""
     for engine in engines.values():
         if engine.reference:
             for variant in engine.variants.values():
@@ -50,12 +50,12 @@ def reference_engine(engines: Mapping[str, Engine], kind: str) -> Helper | None:
 
 @dataclass(frozen=True)
 class ReferenceMaker:
-    """Finds references in the cache, or computes them with `image` of the reference engine."""
+    """Takes references from the cache, or computes them with `image` of the reference engine."""
 
     bench: Workbench
     helper: Helper
     image: Prepared
-    wall_s: float  # that one computation may take
+    wall_s: float  # time limit of one computation
 
     def reference(
         self, subject: Subject, prompts: list[list[list[int]]], new_tokens: int, exam: Exam, count: int = PROMPTS
@@ -82,7 +82,7 @@ class ReferenceMaker:
         return with_exam(replace(job, score_generated=count), exam, None)
 
     def _compute(self, work: Path, job: Job, subject: Subject) -> Path:
-        """Compute it in the folder `work`; returns the folder that holds it."""
+        """Compute the reference in the directory `work`; returns the directory that holds it."""
         engine, say = self.helper.engine, self.bench.progress.say
         say(f"computing the float32 reference with {engine.title}")
         started = time.monotonic()

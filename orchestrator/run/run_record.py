@@ -1,4 +1,4 @@
-"""What the journal says of a run: device, engines, model, environment, and how each cell ended."""
+"""What the journal records of a run: device, engines, model, environment, and how each cell ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ State = TypeVar("State", bound=Runnable)
 
 
 class RunJournal:
-    """The journal of one run into one directory, and which of its cells have no word there yet."""
+    """The journal of one run into one directory, and which of its cells have no outcome there yet."""
 
     def __init__(self, directory: Path, cells: Sequence[Cell]):
         directory.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ class RunJournal:
         self._journal.append(kind, **record)
 
     def keep(self, results: Iterable[State | CellEnd]) -> list[State]:
-        """What goes on of a phase's `results`; a cell that ends is in the journal before the next one is looked at."""
+        """The states among a phase's `results`; an end is in the journal before the next result is requested."""
         states = []
         for result in results:
             if isinstance(result, CellEnd):
@@ -48,14 +48,14 @@ class RunJournal:
         return states
 
     def settle(self, cell: Cell) -> None:
-        """The cell has its word: it ended, or one of its launches did."""
+        """Mark that the cell has an outcome: it ended, or one of its launches did."""
         self._open.pop(cell.label, None)
 
     def is_open(self, cell: Cell) -> bool:
         return cell.label in self._open
 
     def measured_keys(self) -> set[str]:
-        """The keys of the launches that were ok, in this run or in the one that it resumes."""
+        """The keys of the launches that are ok, in this run or in the one that it resumes."""
         return {
             record["key"]
             for record in journal.read(self.directory)
@@ -63,17 +63,17 @@ class RunJournal:
         }
 
     def close(self, outcome: str) -> None:
-        """End the cells that have no word yet, and the run."""
-        word = "harness_error" if outcome == "finished" else outcome
-        with _as_far_as_the_disk_goes(outcome):
-            self.keep([CellEnd(cell, word, "the run ended") for cell in self._open.values()])
+        """End the cells that have no outcome yet, and the run."""
+        cell_outcome = "harness_error" if outcome == "finished" else outcome
+        with _tolerate_full_disk(outcome):
+            self.keep([CellEnd(cell, cell_outcome, "the run ended") for cell in self._open.values()])
             self.append("end", outcome=outcome, time=journal.now())
         self._journal.close()
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: what it measures, with what, and where it says so."""
+    """One run: what it measures, with what, and its journal."""
 
     plan: Plan
     bench: Workbench
@@ -81,8 +81,8 @@ class Run:
 
 
 @contextmanager
-def _as_far_as_the_disk_goes(outcome: str) -> Iterator[None]:
-    """The end of a run that a full disk ended may find no room; the journal, without it, is whole all the same."""
+def _tolerate_full_disk(outcome: str) -> Iterator[None]:
+    """Ignore a full disk at the end of a run with the outcome `disk_full`; the journal is valid without that record."""
     try:
         yield
     except OSError as error:
@@ -91,7 +91,7 @@ def _as_far_as_the_disk_goes(outcome: str) -> Iterator[None]:
 
 
 def described(request: Request, cells: Sequence[Cell], isolation: str) -> dict[str, Any]:
-    """The journal's record of a request: what was asked for, on which machine, with which command."""
+    """The journal's record of a request: what was requested, on which machine, with which command."""
     return {
         "schema": journal.SCHEMA,
         "time": journal.now(),

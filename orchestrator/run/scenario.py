@@ -1,7 +1,7 @@
-"""What is particular to one kind of measurement. The pipeline, the schedule and the journal are the same for all.
+"""The parts that differ by kind of measurement. Pipeline, schedule and journal are the same for all.
 
-Generating tokens is the only one so far. Another (serving, training) is another class here that keeps `Scenario`, with
-jobs, baselines and gates of its own; see docs/inside/architecture.md, "A second scenario".
+Generating tokens is the only kind so far. Another (serving, training) is another class that implements `Scenario`, with
+its own jobs, baselines and gates; see docs/inside/architecture.md, "A second scenario".
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from orchestrator.sandbox.task import Ended
 
 
 class Scenario(Protocol):
-    """The parts of a run that depend on what is measured, in the order in which the pipeline asks for them."""
+    """The parts of a run that depend on what is measured, in the order in which the pipeline uses them."""
 
     @property
     def module(self) -> str:
         """The module of an engine's folder that one launch runs."""
 
     def helpers(self, run: Run) -> list[Helper]:
-        """The engines whose images are needed besides those of the contenders."""
+        """The engines whose images are needed in addition to the contenders'."""
 
     def measure_baselines(self, run: Run, cells: Sequence[Converted], images: Images) -> Baselines:
-        """What launches of `cells` are held against, measured before the first of them."""
+        """What launches of `cells` are judged against, measured before the first of them."""
 
     def jobs(self, run: Run, state: Converted, baselines: Baselines) -> tuple[str, list[Job]]:
         """The workload's hash, by which rows may share a table, and the job of each block's launch."""
@@ -43,18 +43,18 @@ class Scenario(Protocol):
     def judge(
         self, launch: Launch, ended: Ended, directory: Path, machine: dict[str, Any], baselines: Baselines
     ) -> Verdict:
-        """The word of a launch by the files that it left in `directory`; `machine` is the monitor's record."""
+        """The verdict on a launch from the files in its `directory`; `machine` is the monitor's record."""
 
     def lighter(self, job: Job) -> Job | None:
-        """The job of another try, where what follows the measurement broke the launch; None: nothing follows it."""
+        """The job without what follows the measurement, for a second try if that failed; None if nothing follows."""
 
     def own_benchmark(self, launch: Launch) -> str | None:
-        """The module of the engine's folder that measures the same in the engine's own way; None without one."""
+        """The module of the engine's folder that runs the engine's own benchmark; None without one."""
 
 
 @dataclass(frozen=True)
 class Generation:
-    """Tokens generated in a library's own loop, one batch at a time. `prompts` replace those that a request makes."""
+    """Tokens generated in a library's own loop, one batch at a time. `prompts` replace those of the request."""
 
     prompts: Mapping[Shape, Prompts] = field(default_factory=dict)
     module: str = "bench"
@@ -69,7 +69,7 @@ class Generation:
         return BaselineMeasurement(run, images).measure(workloads, with_limits)
 
     def jobs(self, run: Run, state: Converted, baselines: Baselines) -> tuple[str, list[Job]]:
-        """The first launch of each cell of the first shape is examined."""
+        """Only the first launch of a cell takes the exam, and only for the first shape."""
         cell, request, subject = state.cell, run.plan.request, run.plan.subject
         ids = baselines.workloads[cell.shape]
         workload = prompts.workload_hash(subject.model, cell.shape.new_tokens, ids)
@@ -92,7 +92,7 @@ class Generation:
         return "own_benchmark" if is_shipped and launch.cell.shape.batch_size == 1 else None
 
     def _prompts(self, plan: Plan, shape: Shape) -> Prompts:
-        """Token ids [iterations][batch][length]: of the warm-up at its longest, all repetitions, and the pairs."""
+        """Token ids [iterations][batch][length] for the longest warm-up, all repetitions, and the prefix pairs."""
         if shape in self.prompts:
             return self.prompts[shape]
         request = plan.request

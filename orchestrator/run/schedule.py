@@ -1,4 +1,4 @@
-"""Which launch comes next: blocks in shuffled order, what is measured already, and what an outcome makes pointless."""
+"""The order of launches: shuffled blocks, less what is measured already or what an outcome makes pointless."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.run.cell_states import CellEnd, Launch, Launchable
 
 @dataclass(frozen=True)
 class Turn:
-    """What comes next, the `number`th of the schedule: a launch, which may be measured already, or a cell's end."""
+    """Entry `number` of the schedule: a launch, which may be measured already, or the end of a cell."""
 
     number: int
     due: Launch | CellEnd
@@ -21,7 +21,7 @@ class Turn:
 
 
 class Schedule:
-    """The launches of a run, in order. `learn` has to be told how each one ended before the next is asked for."""
+    """The launches of a run, in order. Call `learn` with the outcome of each before requesting the next."""
 
     def __init__(self, cells: Sequence[Launchable], request: Request, measured: Collection[str]):
         """`measured` are the keys of launches that are not repeated."""
@@ -46,14 +46,14 @@ class Schedule:
             launch = Launch(ready, block, ready.jobs[block])
             yield Turn(number, launch, launch.key in self._measured)
 
-    def learn(self, cell: Cell, word: str) -> None:
-        """How a launch ended. One that failed decides the cell's word, whatever the others are."""
-        outcome = OUTCOMES[word]
+    def learn(self, cell: Cell, name: str) -> None:
+        """Take note of a launch's outcome. One failed launch decides the outcome of its cell."""
+        outcome = OUTCOMES[name]
         if outcome is not Outcome.OK or cell.label not in self._outcomes:
             self._outcomes[cell.label] = outcome
 
     def _out_of_memory(self, cell: Cell) -> Cell | None:
-        """A cell of the same variant that ran out of memory where `cell`, not tried yet, needs no less of anything."""
+        """A cell of the same variant that ran out of memory with a shape within that of `cell`, which is untried."""
         if cell.label in self._outcomes:
             return None
         for ready in self._cells.values():

@@ -1,4 +1,4 @@
-"""What a command measures with: a device that is held, and a sandbox on it; for run, replay, check and limits alike."""
+"""What a command measures with: a locked device and a sandbox on it; for run, replay, check and limits alike."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from orchestrator.sandbox.task import Sandbox, Task, thread_environment
 
 @dataclass(frozen=True)
 class Setup:
-    """How a command gets at its device."""
+    """How a command uses its device."""
 
     isolation: str = "auto"
     threads: int | None = None  # None: one per physical core
     wait_s: float = 0.0  # for a device that another command holds
-    build_s: float = BUILD_S  # that one image, or environment, may take
-    memory_limit: int | None = None  # bytes that one launch may take; None: the sandbox's own
+    build_s: float = BUILD_S  # time limit of one image, or environment
+    memory_limit: int | None = None  # bytes that one launch may take; None: the sandbox's default
 
 
 @dataclass(frozen=True)
 class Workbench:
-    """What is at hand while a device is held."""
+    """What is available while a device is locked."""
 
     workspace: Workspace
     device: Device
@@ -52,7 +52,7 @@ class Workbench:
     ) -> Task:  # fmt: skip
         """A task in `directory`, with the workbench's number of threads.
 
-        `module` is one of the engine's folder ("bench"), or with a dot one of common ("common.limits").
+        `module` is a module of the engine's folder ("bench") or, if it has a dot, of common ("common.limits").
         """
         return Task(
             engine=engine.name, module=module if "." in module else f"{engine.folder.name}.{module}", job=job,
@@ -65,9 +65,9 @@ class Workbench:
 def open_session(
     workspace: Workspace, device: Device, setup: Setup, engines: Mapping[str, Engine], progress: Progress
 ) -> Iterator[Workbench]:
-    """Hold `device` and make the sandbox for it.
+    """Lock `device` and make a sandbox on it.
 
-    Raises UserError for an isolation that cannot be had, BlockingIOError where the device stays held by another.
+    Raises UserError if the isolation is not available, BlockingIOError if another process keeps the device.
     """
     sandbox = sandbox_for(setup.isolation, device, workspace, progress, setup.build_s, setup.memory_limit)
     with device_lock(device, workspace.locks, setup.wait_s, progress.say):

@@ -1,9 +1,10 @@
-"""Gate `physics`: no step reads its weights faster than this device's memory gives them.
+"""Gate `physics`: no step reads its weights faster than the device's memory can deliver them.
 
     fails if  (step_bytes - cache_bytes) * steps_per_s > bandwidth * (1 + error)
 
-bandwidth is the better of the two probes around the launch, error how far they are apart (at least LEAST_ERROR). It is
-the memory roof of the roofline model (Williams, Waterman, Patterson 2009), less what a cache can hold between steps.
+bandwidth is the better of the two probes around the launch, error their relative difference (at least LEAST_ERROR).
+This is the memory roof of the roofline model (Williams, Waterman, Patterson 2009), less what a cache can keep between
+steps.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ LEAST_ERROR = 0.05  # of the measured bandwidth; more where the probes before an
 
 @dataclass(frozen=True)
 class Traffic:
-    """What decoding must move, and what the device can.
+    """What decoding must read, and the device's limits.
 
-    step_bytes:     weights a step must read, and the KV cache at the mean depth, in bytes
+    step_bytes:     bytes of the weights a step must read, and of the KV cache at its mean depth
     steps_per_s:    decode steps, not tokens: a batch shares one step
-    bandwidth:      bytes/s of the probes before and after the launch, None where the device cannot be probed
-    cache_bytes:    last-level cache, None where unknown or where the device's own memory has none to speak of
+    bandwidth:      bytes/s of the probes before and after the launch, empty if the device cannot be probed
+    cache_bytes:    size of the last-level cache, None if it is unknown or too small to matter
     """
 
     step_bytes: float
@@ -30,20 +31,20 @@ class Traffic:
 
     @property
     def cache_resident(self) -> bool:
-        """All that a step reads fits in the last-level cache: memory bandwidth is then no limit."""
+        """Whether all that a step reads fits in the last-level cache: then memory bandwidth is no limit."""
         return self.cache_bytes is not None and self.step_bytes <= self.cache_bytes
 
     @property
     def from_memory(self) -> float:
-        """Bytes of a step that no cache can hold from the step before."""
+        """Bytes of a step that cannot be in the cache from the step before."""
         return max(0.0, self.step_bytes - (self.cache_bytes or 0))
 
     @property
     def mbu(self) -> float | None:
         """Memory bandwidth utilisation, step_bytes * steps_per_s / bandwidth: 1 is all of it.
 
-        None without a bandwidth, and where the last-level cache may hold half of what a step reads: the bundled model
-        in float32 (37 MB, with 32 MB of cache) would read 124 % of the memory's bandwidth.
+        None without a bandwidth, and if the last-level cache can hold half of what a step reads: the bundled model in
+        float32 (37 MB, with 32 MB of cache) would reach 124 % of the memory's bandwidth.
         """
         if not self.bandwidth or self.from_memory < self.step_bytes / 2:
             return None
@@ -51,14 +52,14 @@ class Traffic:
 
     @property
     def error(self) -> float:
-        """Relative error of the bandwidth: how far the probes are apart, at least LEAST_ERROR."""
+        """Relative error of the bandwidth: the relative difference of the probes, at least LEAST_ERROR."""
         return max(LEAST_ERROR, 1 - min(self.bandwidth) / max(self.bandwidth)) if self.bandwidth else LEAST_ERROR
 
 
 def physics(traffic: Traffic | None) -> str:
-    """The gate: what a step must read from memory comes at most at the measured bandwidth, plus its error.
+    """The gate: a step reads from memory at most at the measured bandwidth, plus its error.
 
-    Of two equal steps the second can find at most a cacheful of the first one's data: that much is not counted.
+    What the cache can keep from the step before does not count.
     """
     if traffic is None:
         return "not checked: the launch has no decode speed"

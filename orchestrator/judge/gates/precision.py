@@ -22,13 +22,13 @@ from orchestrator.models.dimensions import FLOAT_BYTES, ParameterCounts
 # Bytes per weight of a quantised matrix with its scales: from plain 8 or 4 bits to a group of 32 with 32-bit scale and
 # zero point. q4_k_m mixes 4- and 6-bit blocks (0.61); it lies inside. float8 takes a scale per row or tensor.
 QUANTISED = {"float8": (0.99, 1.30), "int8": (0.99, 1.30), "int4": (0.49, 0.78)}
-# The bytes of float8 are those of int8: which of the two is held, only the scheme's name tells.
+# float8 takes as many bytes as int8: only the scheme's name tells them apart.
 FLOAT8 = re.compile("fp8|float8|e4m3|e5m2", re.IGNORECASE)
 ROUNDING = 0.02  # padding and alignment of the engines' own formats
 
 
 def precision_proof(precision: str, loaded: Loaded, weights: ParameterCounts) -> str:
-    """The gate for the column `precision`, what the engine says it `loaded` and the model's `weights`.
+    """The gate for the column `precision`, given what the engine reports as `loaded` and the model's `weights`.
 
     A float column must hold that dtype, unquantised, at its bytes per parameter. A quantised one must name its scheme
     (with fp8, float8, e4m3 or e5m2 in it for float8, and for no other column), and its bytes must lie between

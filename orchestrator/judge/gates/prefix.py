@@ -1,4 +1,4 @@
-"""Gate `cold_prefix`: a prompt that was just seen is not faster to first token than a new one.
+"""Gate `cold_prefix`: a repeated prompt is no faster to its first token than a new one.
 
     fails if  max over pairs of (time of the repeat / time of the fresh prompt) < FASTER
 
@@ -18,14 +18,14 @@ MIN_PAIRS = 3
 def cold_prefix(samples: list[Sample]) -> str:
     """The gate over the pairs (fresh, repeat) of one-token runs that follow the measured iterations in `samples`.
 
-    Fails only if every single repeat was faster than FASTER times its fresh run. A cache that saves less than a fifth
-    of the prefill is not seen, and could not have raised a figure by more.
+    Fails only if every repeat took less than FASTER times its fresh run. A cache that saves less than a fifth of the
+    prefill is not detected, and cannot have raised a figure by more.
     """
     times = {phase: [s.steps_ns[-1] for s in samples if s.phase == phase] for phase in ("fresh", "repeat")}
     pairs = list(zip(times["fresh"], times["repeat"], strict=False))
     if len(pairs) < MIN_PAIRS or len(times["fresh"]) != len(times["repeat"]):
         return "not checked: the launch holds no pairs of fresh and repeated prompts"
-    ratios = [again / first for first, again in pairs]
+    ratios = [repeat / fresh for fresh, repeat in pairs]
     if max(ratios) < FASTER:
         return (
             f"fail: a repeated prompt took {median(ratios):.2f} of a fresh prompt's time to first token in every one "

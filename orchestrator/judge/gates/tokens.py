@@ -1,6 +1,6 @@
-"""Gate `tokens`: exactly what was asked for came out, at times that can be.
+"""Gate `tokens`: a launch generated exactly what was asked for, at possible times.
 
-    fails if  steps != new_tokens (1 where a prefix cache is looked for)
+    fails if  steps != new_tokens (1 in the phases that look for a prefix cache)
     or        ids of a step != batch
     or        steps_ns[k + 1] < steps_ns[k], or steps_ns[0] < 0
 

@@ -1,4 +1,4 @@
-"""What a metric is: how it is named, computed, read from a row, written, and limited."""
+"""A metric: how it is named, computed, read from a row, written, and limited."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SIZES = {"MiB": 1.0, "GiB": 1024.0, "TiB": 1024.0**2, "MB": 1e6 / 2**20, "GB": 1
 TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 ENERGIES = {"": 1.0, "J": 1.0, "mJ": 1e-3, "J/token": 1.0}
 SHARES = {"": 1.0, "%": 0.01}
-SMALLER = ("smaller", "larger")  # in words, for what is no speed
+SMALLER = ("smaller", "larger")  # Metric.words of what is no speed
 
 
 class Group(Enum):
-    """What a metric is about, which is the table that it stands in."""
+    """The subject of a metric, and so the table that it stands in."""
 
     TIME = "latency"
     MEMORY = "split"
@@ -37,9 +37,9 @@ class Group(Enum):
 class Style(Enum):
     """How a cell of a table is written; the value is what the page calls it."""
 
-    SPEED = "speed"  # an interval, or the word of a row that is not ok
+    SPEED = "speed"  # an interval, or the outcome of a row that is not ok
     INTERVAL = "interval"
-    MEDIAN = "median"  # an interval of which a table shows the middle alone
+    MEDIAN = "median"  # an interval of which a table shows the median only
     NUMBER = "number"
     SMALL = "small"
     SCIENTIFIC = "scientific"
@@ -49,7 +49,7 @@ class Style(Enum):
 
 
 class Over(Enum):
-    """How a row's value is made of those of its launches."""
+    """How a row's value is derived from those of its launches."""
 
     SUMMARY = "median of the launches' medians, with its interval"
     MEDIAN = "median of the launches"
@@ -57,11 +57,11 @@ class Over(Enum):
 
 
 class Reading(NamedTuple):
-    """What a row says about a metric, in its canonical unit. An unknown `value` is None, never 0, and has a `why`.
+    """A metric's value in a row, in its canonical unit. An unknown `value` is None, never 0, and has a `why`.
 
-    `low` and `high` are None where too few launches were made for an interval. `launches` has the value of every
-    launch by block, empty where the row does not hold them one by one. `word` is what a table says of an unknown value,
-    where that is not the metric's `absent`.
+    `low` and `high` are None if there are too few launches for an interval. `launches` holds the value of every launch
+    by block, empty if the row does not list them. `word` is what a table shows for an unknown value, if that is not the
+    metric's `absent`.
     """
 
     value: float | None
@@ -74,23 +74,23 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured quantity: everything that an output must know of it.
+    """One measured quantity: everything that the outputs need to know of it.
 
     key:        its name in `choose` and `compare`
     field:      its name in a row, and so the column in CSV and store; "quality.kl" lies in a group of the row. Empty
-                where it is read from several
-    title:      its name in a sentence;  short: at the head of a column
-    unit:       canonical.  `units`: what a user may write, and its size in the canonical unit.  `display`: one of them
-    formula, source:    how it is computed, and who says so, for the methodology
-    better:     "more" or "less"; None where neither is
-    drifts:     with the speed of the machine
-    of_launch:  its values in a launch (of every iteration, for Over.SUMMARY); None where a row has it from elsewhere
-    listed:     whether the row has the launches' values one by one, under `each_launch`
-    reader:     how it is read from a row, where that is more than its field
-    limit, example:     the option of `choose` that bounds it, and a bound
+                if it is computed from several fields
+    title:      its name in a sentence;  short: in a column's header
+    unit:       canonical.  `units`: what a user may write, in canonical units.  `display`: the one that tables use
+    formula, source:    how it is computed, and where its input comes from, for the methodology
+    better:     "more" or "less"; None if neither is
+    drifts:     whether it changes with the speed of the machine
+    of_launch:  its values in a launch (one per iteration, for Over.SUMMARY); None if a row has it from elsewhere
+    listed:     whether the row holds the value of every launch, under `each_launch`
+    reader:     reads it from a row, if that takes more than its field
+    limit, example:     the option of `choose` that bounds it, and an example of a bound
     objective:  its name for `choose --objective`;  comparable: by `compare`
-    absent:     what a table says where it is unknown
-    table, page, terminal:  where it has a column. A column of the page that is False is there, but hidden at first
+    absent:     what a table shows for an unknown value
+    table, page, terminal:  where it has a column. `page` False: a column that is hidden at first; None: no column
     """
 
     key: str
@@ -123,7 +123,7 @@ class Metric:
 
     @property
     def head(self) -> str:
-        """Of a column: "TTFT ms"."""
+        """The header of its column: "TTFT ms"."""
         return f"{self.short} {self.display}".rstrip()
 
     @property
@@ -133,7 +133,7 @@ class Metric:
 
     @property
     def scale(self) -> float:
-        """What a canonical value is multiplied with to be shown."""
+        """The factor from the canonical unit to that of tables."""
         return 1 / self.units[self.display] if self.display else 1.0
 
     @property
@@ -151,14 +151,15 @@ class Metric:
         return [self.of_launch(launch) for launch in launches] if self.of_launch else []
 
     def of_launches(self, launches: list[LaunchRecord]) -> Summary | float | None:
-        """The row's value; None where no launch knows it."""
+        """The row's value; None if it is unknown in every launch."""
         values = self.by_launch(launches)
         if self.over is Over.SUMMARY:
             measured = [value for value in values if value]
-            return stats.summary([median(value) for value in measured], [each for value in measured for each in value])
+            iterations = [figure for value in measured for figure in value]
+            return stats.summary([median(value) for value in measured], iterations)
         measured = [value for value in values if value is not None]
-        how = max if self.over is Over.LARGEST else median
-        return how(measured) if measured else None
+        combine = max if self.over is Over.LARGEST else median
+        return combine(measured) if measured else None
 
     def read(self, row: Row) -> Reading:
         """Its value in a row."""
@@ -199,7 +200,7 @@ class Metric:
         return "%" if "%" in self.units else ""
 
     def as_json(self) -> dict[str, Any]:
-        """What a program must know to read a value of it."""
+        """What a program needs to interpret its values."""
         return {
             "key": self.key,
             "title": self.title,
@@ -219,7 +220,7 @@ class Bound:
 
 
 def by_block(row: Row, values: list[float | None]) -> dict[int, float]:
-    """Values in the order of the row's blocks; empty where a launch lacks one, since the others' blocks are unknown."""
+    """Values by the row's blocks, in whose order they are; empty if one is missing: the others' blocks are unknown."""
     blocks = row.get("blocks") or []
     if len(blocks) != len(values) or None in values:
         return {}
@@ -227,7 +228,7 @@ def by_block(row: Row, values: list[float | None]) -> dict[int, float]:
 
 
 def _of_field(row: Row, field: str) -> Reading:
-    """Of a summary over launches, or of a number."""
+    """The reading of a field that holds a summary over launches, or a number."""
     name, _, inner = field.partition(".")
     value = row.get(name)
     if inner:
@@ -238,7 +239,7 @@ def _of_field(row: Row, field: str) -> Reading:
 
 
 def _digits(value: float, digits: int) -> str:
-    """So many significant digits without an exponent where that stays readable."""
+    """`value` with so many significant digits, without an exponent if that stays readable."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     if not 1e-3 <= abs(value) < 1e7:

@@ -1,4 +1,4 @@
-"""Metrics that are read from a row in a way of their own."""
+"""Readers of the metrics that are more than one field of a row."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def peak_memory(row: Row) -> Reading:
 
 
 def runtime_memory(row: Row) -> Reading:
-    """What is resident on the host beyond weights and KV cache; unknown on an accelerator."""
+    """Host memory beyond weights and KV cache; unknown on an accelerator."""
     resident = [row["peak_host_mib"], row["peak_mapped_file_mib"]]
-    held = [row["weights_mib"], row["kv_mib"] or row.get("kv_needed_mib")]
-    if row["device"] != "cpu" or None in [*resident, *held]:
+    model = [row["weights_mib"], row["kv_mib"] or row.get("kv_needed_mib")]
+    if row["device"] != "cpu" or None in [*resident, *model]:
         return Reading(None, why=NOT_MEASURED)
-    return Reading(max(0.0, sum(resident) - sum(held)))
+    return Reading(max(0.0, sum(resident) - sum(model)))
 
 
 def bandwidth_share(row: Row) -> Reading:
-    """MBU, which says nothing where the last-level cache may hold what a step reads."""
+    """MBU; unknown if the last-level cache can hold what a step reads."""
     if row["mbu"] is None and row.get("bandwidth_gbs"):
         return Reading(None, why="what a step reads may come from the cache", word="in cache")
     return Reading(row["mbu"], why=NOT_MEASURED if row["mbu"] is None else None)
 
 
 def energy(row: Row) -> Reading:
-    """With the interval of the launches, where each of them has a value."""
+    """Energy per token, with the interval over the launches if every one has a value."""
     value = row.get("energy_j_per_token")
     if value is None:
         return Reading(None, why=row.get("energy_validity") or NOT_MEASURED)
@@ -56,7 +56,7 @@ def energy(row: Row) -> Reading:
 
 
 def quality(name: str) -> Callable[[Row], Reading]:
-    """One examination a variant, on one text: a figure without an interval."""
+    """The reader of one figure of the exam: a single launch on a single text, so there is no interval."""
 
     def read(row: Row) -> Reading:
         value = (row.get("quality") or {}).get(name)

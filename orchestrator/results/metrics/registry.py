@@ -1,8 +1,8 @@
-"""Every metric of a row of generated tokens, once.
+"""The registry of metrics: every metric of a row, declared once.
 
-The columns of tables, page, CSV and store, what `compare` and `choose` can be asked for, the glossary and the tables of
-the methodology are made from METRICS, in its order. To add a metric, add an entry, with the function that takes it from
-a launch; the entry also says where it is shown, and whether it can be compared or bounds a choice.
+The columns of tables, page, CSV and store, the options of `compare` and `choose`, the glossary and the tables of the
+methodology are generated from METRICS, in its order. To add a metric, add an entry with the function that reads it from
+a launch; the entry also says where it is shown, whether it can be compared, and whether it can bound a choice.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def on_terminal() -> list[Metric]:
 
 
 def stored() -> list[Metric]:
-    """Those that are a field of a row, and so a column of CSV and store."""
+    """The metrics that are a field of a row, and so a column of CSV and store."""
     return [metric for metric in METRICS.values() if metric.field]
 
 
 def summarised() -> list[Metric]:
-    """Those of which a row holds a Summary."""
+    """The metrics of which a row holds a Summary."""
     return [metric for metric in METRICS.values() if metric.is_summary]
 
 
 def comparable() -> list[Metric]:
-    """What `compare` can be asked for."""
+    """The metrics that `compare` offers."""
     return [metric for metric in METRICS.values() if metric.comparable]
 
 
@@ -52,16 +52,16 @@ def limits() -> dict[str, Metric]:
 
 
 def objectives() -> dict[str, Metric]:
-    """What `choose --objective` may say."""
+    """The values of `choose --objective`."""
     return {metric.objective: metric for metric in METRICS.values() if metric.objective}
 
 
 def asked_for() -> list[Metric]:
-    """Those that a question can name: a limit, an objective, a comparison."""
+    """The metrics that a command can name: as a limit, an objective or the subject of a comparison."""
     return [metric for metric in METRICS.values() if metric.limit or metric.objective or metric.comparable]
 
 
 def launches(row: Row, metric: Metric) -> dict[int, float]:
-    """A row's launches by block; empty where one of them is no positive number, of which there is no ratio."""
+    """A row's values by block; empty unless all are positive, since ratios are taken of them."""
     values = metric.read(row).launches or {}
     return values if all(value > 0 for value in values.values()) else {}
