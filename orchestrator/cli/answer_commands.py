@@ -74,20 +74,21 @@ def replay_command(
     ./benchmark.sh replay results/NAME --row llamacpp:q8_0
     ./benchmark.sh replay results/NAME --row llamacpp:q8_0 --launches 10 --tolerance 3% --format json
     """
-    there = recorded_row.find(result, row)
+    original = recorded_row.find(result, row)
     if resume and out is None:
         raise UserError("--resume: name the directory to continue with --out")
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-replay-{there.row['engine']}-{there.row['variant']}"
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-replay-{original.row['engine']}-{original.row['variant']}"
     directory = out or workspace.results / name
     check_directory(directory, resume)
-    again = Remeasurement(there, launches or there.row["launches"], workspace, Progress(), anyway)
-    if not again.go(directory, model, with_quality, support_matrix()):
+    remeasurement = Remeasurement(original, launches or original.row["launches"], workspace, Progress(), anyway)
+    if not remeasurement.run(directory, model, with_quality, support_matrix()):
         return outcomes.EXIT_INTERRUPTED
-    found = again.conclusion(tolerance)
+    conclusion = remeasurement.conclusion(tolerance)
     if directory.is_dir():
-        write_json(directory / FILE, found)
-    click.echo(json.dumps(found, indent=1) if form == "json" else plain(differences.render(found, there)))
-    return EXIT_CODES[found["verdict"]]
+        write_json(directory / FILE, conclusion)
+    text = json.dumps(conclusion, indent=1) if form == "json" else plain(differences.render(conclusion, original))
+    click.echo(text)
+    return EXIT_CODES[conclusion["verdict"]]
 
 
 @click.command("audit")
@@ -154,9 +155,9 @@ def choose_command(directories, objective, device, precision, engines, workload,
     """
     constraints = [limits[key] for key in map(_parameter_name, registry.limits()) if limits[key]]
     filters = {"device": device, "precision": precision, "engine": engines}
-    found = selection.choose(list(directories), objective, constraints, filters, workload)
-    click.echo(json.dumps(found, indent=1) if form == "json" else selection_text.render(found))
-    return outcomes.EXIT_OK if any(answer["pick"] for answer in found["answers"]) else outcomes.EXIT_NO_CHOICE
+    choice = selection.choose(list(directories), objective, constraints, filters, workload)
+    click.echo(json.dumps(choice, indent=1) if form == "json" else selection_text.render(choice))
+    return outcomes.EXIT_OK if any(answer["pick"] for answer in choice["answers"]) else outcomes.EXIT_NO_CHOICE
 
 
 def _parameter_name(option: str) -> str:
@@ -199,11 +200,11 @@ def compare_command(directories, metric, before, after, anchor, no_anchor, fail_
         raise UserError("--anchor and --no-anchor contradict each other: leave one away")
     question = Question(metric, before, after, anchor, no_anchor, fail_on_regression)
     barred = {engine.name for engine in engine_yaml.discover().values() if engine.test_only}
-    found = comparison.compare(list(directories), question, barred)
+    result = comparison.compare(list(directories), question, barred)
     texts = {
-        "json": lambda: json.dumps(found, indent=1),
-        "markdown": lambda: comparison_text.as_markdown(found).rstrip("\n"),
-        "table": lambda: comparison_text.render(found),
+        "json": lambda: json.dumps(result, indent=1),
+        "markdown": lambda: comparison_text.as_markdown(result).rstrip("\n"),
+        "table": lambda: comparison_text.render(result),
     }
     click.echo(texts[form]())
-    return outcomes.EXIT_REGRESSION if found["regressions"] else outcomes.EXIT_OK
+    return outcomes.EXIT_REGRESSION if result["regressions"] else outcomes.EXIT_OK
