@@ -82,13 +82,14 @@ def replay_command(
     name = f"{datetime.now():%Y%m%d-%H%M%S}-replay-{original.row['engine']}-{original.row['variant']}"
     directory = out or workspace.results / name
     check_directory(directory, resume)
-    replay = Remeasurement(original, launches or original.row["launches"], workspace, Progress(), anyway)
-    if not replay.go(directory, model, with_quality, support_matrix()):
+    remeasurement = Remeasurement(original, launches or original.row["launches"], workspace, Progress(), anyway)
+    if not remeasurement.run(directory, model, with_quality, support_matrix()):
         return outcomes.EXIT_INTERRUPTED
-    conclusion = replay.conclusion(tolerance)
+    conclusion = remeasurement.conclusion(tolerance)
     if directory.is_dir():
         write_json(directory / FILE, conclusion)
-    click.echo(json.dumps(conclusion, indent=1) if form == "json" else plain(differences.render(conclusion, original)))
+    text = json.dumps(conclusion, indent=1) if form == "json" else plain(differences.render(conclusion, original))
+    click.echo(text)
     return EXIT_CODES[conclusion["verdict"]]
 
 

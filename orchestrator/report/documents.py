@@ -1,12 +1,12 @@
-"""The generated parts of README.md and docs/: tables and references that nobody edits by hand.
+"""The generated parts of README.md and docs/: tables and references that are not edited by hand.
 
-A part stands between two marks. The first names the function of PARTS that makes it, and what that function is given:
+A part lies between two marks. The first names its function in PARTS, and that function's arguments:
 
     <!-- generated: published-table interval 2026-11-21-cpu-llama-160m (./benchmark.sh list --update) -->
     ...
     <!-- end of generated part -->
 
-The pictures in docs/pictures/ are generated as well, one for each published run and theme, and the JSON Schemas in
+Also generated: the pictures in docs/pictures/, one for each published run and theme, and the JSON Schemas in
 docs/schemas/.
 """
 
@@ -45,7 +45,7 @@ _PART = re.compile(
 
 @dataclass(frozen=True)
 class Sources:
-    """What the parts are made of: a checkout, its engines that are more than a test, and the command reference."""
+    """The sources of the parts: a checkout, its engines except the test-only ones, and the command reference."""
 
     root: Path
     engines: list[Engine]
@@ -81,7 +81,7 @@ def update(sources: Sources, file: Path | None = None) -> list[Path]:
 
 
 def render(sources: Sources) -> dict[Path, str]:
-    """Pictures, JSON Schemas, and every page of README.md and docs/ with a generated part, as they should be."""
+    """The up-to-date text of every picture, JSON Schema, and page of README.md and docs/ with a generated part."""
     pictures = {
         sources.root / "docs" / "pictures" / f"{name}-{theme}.svg": picture.draw(summary, colours)
         for name, summary in sources.published.items()
@@ -99,7 +99,7 @@ def render(sources: Sources) -> dict[Path, str]:
 
 
 def _renewed(sources: Sources, page: Path) -> str:
-    """The text of `page` with each of its generated parts made anew."""
+    """The text of `page` with all of its generated parts regenerated."""
 
     def part(mark: re.Match[str]) -> str:
         if mark["name"] not in PARTS:
@@ -111,11 +111,11 @@ def _renewed(sources: Sources, page: Path) -> str:
 
 
 def _engines(sources: Sources, page: Path) -> str:
-    """One line an engine: its page, version, and for each kind of device a sign."""
-    above = Path(*[".."] * (len(page.resolve().relative_to(sources.root.resolve()).parts) - 1))
+    """One line per engine: a link to its page, its version, and a sign for each kind of device."""
+    to_root = Path(*[".."] * (len(page.resolve().relative_to(sources.root.resolve()).parts) - 1))
     lines = [
         [
-            f"[{escape.escape(engine.title)}]({(above / engine.folder.name / 'README.md').as_posix()})",
+            f"[{escape.escape(engine.title)}]({(to_root / engine.folder.name / 'README.md').as_posix()})",
             escape.escape(engine.version),
             *(_sign(engine, device) for device in DEVICES),
         ]
@@ -148,7 +148,7 @@ def _flags(_sources: Sources, _page: Path) -> str:
 
 
 def _vocabulary(words: Iterable[Outcome | Flag]) -> str:
-    """Each word with what it means and what to do about it."""
+    """Each word with its meaning and its remedy."""
     lines = [[f"`{word}`", escape.escape(word.sentence), escape.escape(word.remedy)] for word in words]
     return pipe_table(pd.DataFrame(lines, columns=["word", "meaning", "what to do"]), escaped=False)
 
@@ -163,7 +163,7 @@ def _row(_sources: Sources, _page: Path) -> str:
 
 
 def _glossary(_sources: Sources, _page: Path) -> str:
-    """Every metric with its names in options and files, and what it means."""
+    """Every metric with its names in options and files, and its meaning."""
     lines = [
         [escape.escape(metric.title), _names(metric), escape.escape(metric.meaning)]
         for metric in sorted(METRICS.values(), key=lambda metric: metric.title.lower())
@@ -192,13 +192,13 @@ def _command_line(sources: Sources, _page: Path) -> str:
 
 
 def _published_table(sources: Sources, _page: Path, name: str, run: str) -> str:
-    """A table of a published run, by the name that `report --table` has for it, without headings and notes."""
-    collected = exports.collect(sources.run(run), sources.engines, name)
-    return "\n\n".join(pipe_table(table.frame.rename(columns=escape.escape)) for table in collected)
+    """The tables of a published run that `report --table NAME` prints, without headings and notes."""
+    tables = exports.collect(sources.run(run), sources.engines, name)
+    return "\n\n".join(pipe_table(table.frame.rename(columns=escape.escape)) for table in tables)
 
 
 def _published_overview(sources: Sources, _page: Path, run: str) -> str:
-    """Engine x precision: speed / peak memory of each precision's fastest variant; engines with no number left out."""
+    """Engine x precision: speed / peak memory of each precision's fastest variant, for engines with any number."""
     [rows] = by_workload(sources.run(run)["rows"]).values()
     measured = {row["title"] for row in rows if row["outcome"] == "ok"}
     fastest: dict[tuple[str, str], Row] = {}

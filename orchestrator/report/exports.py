@@ -1,4 +1,4 @@
-"""The tables of a summary as text to paste: for a terminal, Markdown, CSV, JSON or LaTeX."""
+"""Exports the tables of a summary as text: for a terminal, Markdown, CSV, JSON or LaTeX."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from orchestrator.report.tables.markdown_table import pipe_table
 from orchestrator.results import row
 from orchestrator.results.row import Row
 
-LONG = 40  # lines, beyond which a LaTeX table may break over pages
+LONG = 40  # lines; a longer LaTeX table may break over pages
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a workload or device; `notes` are keyed by the mark that stands for them in a cell, "" for all."""
+    """One table of a workload or device; `notes` are keyed by their mark in a cell, "" for the whole table."""
 
     name: str
     title: str
@@ -37,7 +37,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a name given to --table means; `make` and `note` take one workload's rows and the baseline asked for."""
+    """The table behind a name of --table; `make` and `note` take one workload's rows and the baseline asked for."""
 
     title: str
     make: Callable[[list[Row], str | None], pd.DataFrame]
@@ -75,7 +75,7 @@ NAMES = (*KINDS, "support", "history")
 def collect(
     summary: dict[str, Any], engines: list[Engine], name: str = "all", baseline: str | None = None
 ) -> list[Table]:
-    """The tables called `name`, one a workload; `all` is every one that has lines, but for the history.
+    """The tables called `name`, one per workload; `all` is every table that has lines, except the history.
 
     Raises UserError for an unknown name or baseline, and where the table asked for has no line.
     """
@@ -86,28 +86,28 @@ def collect(
     if name == "support":
         return support(engines)
     if name == "history":
-        made = [
+        tables = [
             Table("history", "History", title, versions.table(lines), {"": versions.NOTE})
             for title, lines in versions.lines(rows).items()
         ]
     else:
         wanted = KINDS if name == "all" else {name: KINDS[name]}
         groups = row.by_workload(rows)
-        made = [_table(key, kind, group, baseline) for group in groups.values() for key, kind in wanted.items()]
-        made = [table for table in made if len(table.frame)]
-    if not made:
+        tables = [_table(key, kind, group, baseline) for group in groups.values() for key, kind in wanted.items()]
+        tables = [table for table in tables if len(table.frame)]
+    if not tables:
         raise UserError(f"--table {name} has no line here: {EMPTY.get(name, 'no row of the results belongs in it')}")
-    return made + (support(engines) if name == "all" else [])
+    return tables + (support(engines) if name == "all" else [])
 
 
 def support(engines: list[Engine]) -> list[Table]:
     """The support matrix, a table for each kind of device."""
-    made = []
+    tables = []
     for device in DEVICES:
         frame, notes = support_matrix.frame(engines, device)
         marks = {"": support_matrix.LEGEND, **{f"[{number}]": note for number, note in enumerate(notes, 1)}}
-        made.append(Table("support", "Support matrix", device, frame, marks))
-    return made
+        tables.append(Table("support", "Support matrix", device, frame, marks))
+    return tables
 
 
 def _table(name: str, kind: Kind, rows: list[Row], baseline: str | None) -> Table:
@@ -116,34 +116,34 @@ def _table(name: str, kind: Kind, rows: list[Row], baseline: str | None) -> Tabl
     return Table(name, kind.title, about, kind.make(rows, baseline), {"": note} if note else {})
 
 
-def as_table(found: list[Table]) -> str:
+def as_table(tables: list[Table]) -> str:
     """For a terminal."""
     parts = []
-    for table in found:
+    for table in tables:
         cells = table.frame.map(escape.visible)
         body = grid(list(cells.columns), cells.to_numpy().tolist())
-        head, notes = f"{table.title}: {escape.visible(table.about)}", map(escape.visible, _noted(table))
+        head, notes = f"{table.title}: {escape.visible(table.about)}", map(escape.visible, _marked_notes(table))
         parts.append("\n".join([head, body, *notes]))
     return "\n\n".join(parts) + "\n"
 
 
-def as_markdown(found: list[Table]) -> str:
-    """Headings, pipe tables and notes, in which nothing but the addresses of the notes is markup."""
+def as_markdown(tables: list[Table]) -> str:
+    """Headings, pipe tables and notes; all texts are escaped except for the addresses in notes."""
     parts = []
-    for table in found:
+    for table in tables:
         parts.append(f"### {table.title}: {escape.escape(table.about)}")
         parts.append(pipe_table(table.frame.rename(columns=escape.escape)))
-        parts.append("\n".join(f"{_markdown_note(note)}  " for note in _noted(table)))
+        parts.append("\n".join(f"{_markdown_note(note)}  " for note in _marked_notes(table)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def as_csv(found: list[Table]) -> str:
-    """One block of lines for each name, blank lines between; the first two columns say which table a line is of.
+def as_csv(tables: list[Table]) -> str:
+    """One block of lines per name, separated by blank lines; the first two columns name the table of a line.
 
-    The last column holds the notes that belong to the line.
+    The last column holds the notes of the line.
     """
     blocks: dict[str, list[pd.DataFrame]] = {}
-    for table in found:
+    for table in tables:
         frame = table.frame.copy()
         frame.insert(0, "Table", table.name)
         frame.insert(1, "Of", table.about)
@@ -157,23 +157,23 @@ def as_csv(found: list[Table]) -> str:
     return "\n".join(escape.csv_text(pd.concat(frames).fillna("")) for frames in blocks.values())
 
 
-def as_json(found: list[Table]) -> str:
+def as_json(tables: list[Table]) -> str:
     """{"tables": [{"name", "title", "about", "columns", "rows", "notes"}]}; cells are texts as in the other formats."""
     return json.dumps({
         "tables": [
             {"name": table.name, "title": table.title, "about": table.about, "columns": list(table.frame.columns),
-             "rows": table.frame.to_dict("records"), "notes": _noted(table)}
-            for table in found
+             "rows": table.frame.to_dict("records"), "notes": _marked_notes(table)}
+            for table in tables
         ]
     }, indent=1, ensure_ascii=False, allow_nan=False)  # fmt: skip
 
 
-def as_latex(found: list[Table]) -> str:
-    """Tables with a caption; the preamble needs booktabs, and longtable for those of more than LONG lines."""
+def as_latex(tables: list[Table]) -> str:
+    """Tables with captions; the preamble needs booktabs, and longtable for tables of more than LONG lines."""
     parts = ["% \\usepackage{booktabs,longtable}; UTF-8"]
-    for table in found:
+    for table in tables:
         frame = table.frame.map(latex).rename(columns=latex)
-        caption = " ".join(map(latex, [f"{table.title}: {table.about}.", *_noted(table)]))
+        caption = " ".join(map(latex, [f"{table.title}: {table.about}.", *_marked_notes(table)]))
         parts.append(
             frame.style.hide(axis="index").to_latex(
                 hrules=True, caption=caption, column_format="l" * len(frame.columns),
@@ -184,20 +184,22 @@ def as_latex(found: list[Table]) -> str:
 
 
 def latex(text: object) -> str:
-    """Text in which nothing is a command; lines of a cell are parted by semicolons."""
+    """Text without LaTeX commands; the lines of a cell are joined by semicolons."""
     lines = [line.strip() for line in str(text).splitlines() if line.strip()]
-    plain = "".join(LATEX_ESCAPE_RULES.get(each, each) for each in "; ".join(lines) if each.isprintable())
+    plain = "".join(
+        LATEX_ESCAPE_RULES.get(character, character) for character in "; ".join(lines) if character.isprintable()
+    )
     return "{}" + plain if plain.startswith(("[", "*")) else plain  # after \\ these would be its arguments
 
 
 FORMATS = {"table": as_table, "markdown": as_markdown, "csv": as_csv, "json": as_json, "latex": as_latex}
 
 
-def _noted(table: Table) -> list[str]:
+def _marked_notes(table: Table) -> list[str]:
     return [f"{mark} {note}".strip() for mark, note in table.notes.items()]
 
 
 def _markdown_note(note: str) -> str:
-    """Escaped but for plain addresses, which a backslash would break."""
+    """Escaped except for plain addresses, which a backslash would break."""
     parts = re.split(r"(https?://[\w./#%?=&~:+-]+)", note)
     return "".join(part if number % 2 else escape.escape(part) for number, part in enumerate(parts))

@@ -1,4 +1,4 @@
-"""How one figure is written, wherever it is shown."""
+"""Formats single figures, the same wherever they are shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.results.row import Row
 
 
 def cell(metric: Metric, row: Row) -> str:
-    """A metric of a row as a table shows it, in the unit of its column's head."""
+    """The text of a table's cell: a metric of a row, in the unit that the column's head names."""
     if metric.style is Style.SPEED and row["outcome"] != Outcome.OK:
         return row["outcome"]
     reading = metric.read(row)
@@ -24,20 +24,19 @@ def cell(metric: Metric, row: Row) -> str:
 
 
 def interval(reading: Reading, scale: float = 1.0) -> str:
-    """`value [low, high]`, without interval where there were too few launches."""
-    value = number(reading.value * scale)
-    if reading.low is None:
-        return value
-    return f"{value} [{number(reading.low * scale)}, {number(reading.high * scale)}]"
+    """`value [low, high]`; the value alone where there were too few launches for an interval."""
+    figures = (None if figure is None else figure * scale for figure in (reading.value, reading.low, reading.high))
+    value, low, high = map(number, figures)
+    return value if reading.low is None else f"{value} [{low}, {high}]"
 
 
 def speed(row: Row) -> str:
-    """Decode speed; the outcome's word if the row is not ok."""
+    """Decode speed; the outcome of a row that is not ok."""
     return cell(METRICS["decode_tps"], row)
 
 
 def mean_std(row: Row, metric: str = "decode_tps") -> str:
-    """`mean ± std` over all iterations, as older tables print it."""
+    """`mean ± std` over all iterations, as benchmark tables commonly print it."""
     value = row[metric]
     if row["outcome"] != "ok" or value is None:
         return row["outcome"] if row["outcome"] != "ok" else "n/a"
@@ -53,7 +52,7 @@ def memory(row: Row) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three or more significant digits, no exponent; "?" for unknown."""
+    """At least three significant digits, no exponent; "?" for an unknown value."""
     if value is None:
         return "?"
     if abs(value) >= 100:
@@ -66,7 +65,7 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 
 def utilisation(value: float | None, digits: int = 0) -> str:
-    """A share of a measured peak. Beyond it the peak was too low, and by how much says nothing of the engine."""
+    """A share of a measured peak. Above 100 % the peak was measured too low, so that the excess means nothing."""
     return "> 100 %" if value is not None and value > 1 else percent(value, digits)
 
 

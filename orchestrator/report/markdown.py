@@ -15,8 +15,8 @@ from orchestrator.report.tables import evidence, memory, relative, speed
 from orchestrator.report.tables.markdown_table import pipe_table
 from orchestrator.results.row import by_workload, workload_title
 
-DETAILS_LIMIT = 60  # beyond, reproduction commands stay in the launches' own folders
-WIDE = 14  # columns; a table of more machines is left to `report --table machines`
+DETAILS_LIMIT = 60  # rows; with more, commands to reproduce them are only in the launches' own folders
+WIDE = 14  # columns; a wider table of machines is only printed by `report --table machines`
 
 
 def render(summary: dict[str, Any], matrix: str | None = None) -> str:
@@ -75,5 +75,5 @@ def _group(workload: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _unless_empty(found: pd.DataFrame) -> str | None:
-    return pipe_table(found.rename(columns=escape)) if len(found) else None
+def _unless_empty(table: pd.DataFrame) -> str | None:
+    return pipe_table(table.rename(columns=escape)) if len(table) else None

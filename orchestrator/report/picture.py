@@ -1,7 +1,7 @@
-"""One picture of a result, as SVG for a README: every row's decode speed with its interval, engine by engine.
+"""A picture of a result, as SVG for a README: every row's decode speed with its interval, grouped by engine.
 
-It is drawn here and not by a chart library, because those need a browser to write a file, and because the file is kept
-in git: the same summary gives the same bytes on every machine.
+It is drawn without a chart library, because those need a browser to write a file, and because the file is kept in git:
+the same summary must give the same bytes on every machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The result on a terminal: one line a row, at most 100 columns."""
+"""The result on a terminal: one line per row, at most 100 columns."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from orchestrator.results.row import by_workload, contender, telling, workload_t
 
 
 def terminal(summary: dict[str, Any]) -> str:
-    """The result for a terminal: one line a row, at most 100 columns; below it what a reader must know.
+    """The result for a terminal: one line per row, at most 100 columns; notes and failures below.
 
-    Coloured where stdout is a terminal that takes it. What engines and models are named is shown as plain text.
+    Coloured where stdout is a terminal that supports it. Names of engines and models are shown as plain text.
     """
     screen = console()
     with screen.capture() as printed:
@@ -35,15 +35,15 @@ def terminal(summary: dict[str, Any]) -> str:
 
 
 def _speeds(rows: list[dict[str, Any]]) -> Table:
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for head, width in (("engine", 22), ("precision", 9), ("variant", 16)):
-        shown.add_column(head, max_width=width, overflow="fold")
+        table.add_column(head, max_width=width, overflow="fold")
     metrics = on_terminal()
     for metric in metrics:
-        shown.add_column(f"{metric.short}\n{metric.display}", justify="right", overflow="fold")
+        table.add_column(f"{metric.short}\n{metric.display}", justify="right", overflow="fold")
     keys = telling(rows)
     for row in rows:
         style = {"ok": "", "unsupported": "bright_black"}.get(row["outcome"], "red")
         cells = [contender(row, keys), row["precision"], row["variant"], *(cell(metric, row) for metric in metrics)]
-        shown.add_row(*(text(each, style) for each in cells))
-    return shown
+        table.add_row(*(text(content, style) for content in cells))
+    return table

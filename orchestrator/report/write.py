@@ -31,31 +31,31 @@ def write(directory: Path, summary: dict[str, Any], matrix: str | None = None) -
 
 
 def where(path: Path) -> str:
-    """The line that tells a user where `write` has put the report."""
+    """The line that tells a user where the report is; `path` is that of report.md."""
     return f"report: {path.with_name(document.NAME)} (for a browser), {path}"
 
 
 def as_text(summary: dict[str, Any]) -> str:
-    """JSON with one row a line: indented, 10,000 rows took longer to write than to merge."""
+    """JSON with one row per line: indenting 10,000 rows takes longer than merging them."""
     head = {key: value for key, value in summary.items() if key != "rows"}
     rows = ",\n".join(json.dumps(row, allow_nan=False) for row in summary["rows"])
     return f'{json.dumps(head, allow_nan=False)[:-1]},\n"rows": [\n{rows}\n]}}\n'
 
 
 def as_csv(summary: dict[str, Any]) -> str:
-    """The rows as a spreadsheet may open them."""
+    """The rows as CSV that a spreadsheet opens safely."""
     return escape.csv_text(frame(summary["rows"]))
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """One line a row, nested values as `decode_tps.median` and so on; lists and other trees as JSON text."""
+    """One line per row, nested values as `decode_tps.median` and so on; lists and other trees as JSON text."""
     nested = {"quality", "gates", *(metric.field for metric in summarised())}
     flat = []
     for row in rows:
         line: dict[str, Any] = {}
         for key, value in row.items():
             if key in nested:
-                line.update({f"{key}.{inner}": each for inner, each in (value or {}).items() if inner != "values"})
+                line.update({f"{key}.{inner}": figure for inner, figure in (value or {}).items() if inner != "values"})
             elif key not in NOT_IN_CSV:
                 line[key] = json.dumps(value) if isinstance(value, (dict, list)) else value
         flat.append(line)
@@ -63,7 +63,7 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def check_directory(directory: Path, resume: bool) -> None:
-    """Results are never overwritten."""
+    """Raises UserError where a run would overwrite results, or has none to resume."""
     journal = directory / "journal.jsonl"
     if directory.exists() and not directory.is_dir():
         raise UserError(f"{directory} is a file: name another --out")

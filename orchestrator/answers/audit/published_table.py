@@ -1,11 +1,11 @@
 """Which cells of a published table are physically possible? For `./benchmark.sh audit FILE.csv`.
 
-To decode a token an engine must read every weight once, so the memory's bandwidth is a ceiling for the speed:
+To decode a token an engine must read every weight once, so that the memory bandwidth limits the speed:
 
     MBU [%] = 100 x bytes read per step x steps per second / bandwidth
 
 (MBU as in https://www.databricks.com/blog/llm-inference-performance-engineering-best-practices). Here the bytes are a
-LOWER bound and the bandwidth is the vendor's peak, so that `impossible` is never said of a sound number.
+LOWER bound and the bandwidth is the vendor's peak, so that a sound number is never called `impossible`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ COLUMNS = ("engine", "model", "parameters", "precision", "tokens_per_second")
 ADDED = ("mbu", "verdict", "reason")
 POSSIBLE, IMPOSSIBLE, CANNOT_JUDGE = "possible", "impossible", "cannot judge"
 NOTHING = ("", "-", "nan", "n/a", "none", "null")
-TOLERANCE = 0.01  # of a shape's parameters: published counts are rounded
+TOLERANCE = 0.01  # relative, of a shape's parameters: published counts are rounded
 SCALES = {"": 0, "k": 3, "m": 6, "b": 9, "t": 12}  # powers of ten
-VENDORS = ("nvidia", "amd", "apple", "geforce", "tesla", "instinct", "radeon", "gpu")  # words that tell no card apart
+VENDORS = ("nvidia", "amd", "apple", "geforce", "tesla", "instinct", "radeon", "gpu")  # words that distinguish no cards
 
 # Bytes per weight without scales and zero points, by the label's letters and digits. A mixed scheme counts as its
 # smallest block: no weight of q4_k_m has fewer than 4 bits.
@@ -93,7 +93,7 @@ def as_json(rows: list[dict[str, Any]]) -> str:
 
 
 def as_table(rows: list[dict[str, Any]]) -> str:
-    """A table for the terminal, and below it how many rows got which verdict."""
+    """A table for the terminal, and below it the number of rows of each verdict."""
     lines = [
         [
             *(visible(row[key]) for key in ("engine", "model", "precision", "tokens_per_second")),
@@ -150,18 +150,18 @@ def _judge(row: dict[str, Any]) -> tuple[float, str, str]:
     label = re.sub(r"[^a-z0-9]", "", row["precision"].lower())
     if label not in BYTES:
         raise _Unknown(f"precision {row['precision']!r} is not known: use a name like float32, bfloat16, int8 or q4_0")
-    weights, known = _weights(row["model"], row["parameters"])
+    weights, is_known_shape = _weights(row["model"], row["parameters"])
     batch = _batch(row.get("batch_size", ""))
     bandwidth = _bandwidth(row.get("bandwidth_gbs", ""), row.get("hardware", ""))
 
     step_bytes = weights * BYTES[label]
     ceiling = batch * bandwidth * 1e9 / step_bytes
-    # Rounded, so that a number at the ceiling is not condemned for its last binary digit.
+    # Rounded, so that a number exactly at the ceiling is not called impossible because of a rounding error.
     mbu = round(100 * tokens / ceiling, 6) if ceiling > 0 else math.inf
     if not (math.isfinite(mbu) and math.isfinite(ceiling)):
         raise _Unknown("the numbers are out of range: check tokens_per_second, parameters and bandwidth_gbs")
     at = row["precision"] + (f" and batch {batch}" if batch > 1 else "")
-    assumption = "" if known else f", if a step reads at least {weights / 1e9:.4g} billion parameters"
+    assumption = "" if is_known_shape else f", if a step reads at least {weights / 1e9:.4g} billion parameters"
     reason = (
         f"{tokens:.10g} tokens/s need {_percent(mbu)} % of {bandwidth:.10g} GB/s: "
         f"at most {_ceiling(ceiling)} tokens/s are possible at {at}{assumption}"
@@ -195,7 +195,7 @@ def _positive(name: str, shown: str, text: str) -> float:
 
 
 def _weights(model: str, text: str) -> tuple[int | float, bool]:
-    """Weights that a step reads at least, and whether the model's shape is known."""
+    """(the least number of weights that a step reads, whether the model's shape is known)."""
     match = re.fullmatch(r"(\d+\.?\d*(?:e\+?\d{1,2})?)\s*([kmbt]?)", text.lower())
     value = Decimal(match[1]).scaleb(SCALES[match[2]]) if match else Decimal(0)
     if value <= 0:
@@ -211,8 +211,8 @@ def _weights(model: str, text: str) -> tuple[int | float, bool]:
 
 @functools.cache
 def _shapes() -> list[tuple[re.Pattern[str], str, int, int]]:
-    """Per shape: how its name may be spelled, the size in it, its parameters, and those that a step reads."""
-    found = []
+    """(pattern of its spellings, the size in its name, its parameters, those that a step reads) of every shape."""
+    entries = []
     for shape in shapes.names():
         parts = re.findall(r"[a-z]+|[0-9.]+[a-z]*", shape)
         pattern = parts[0]
@@ -223,8 +223,8 @@ def _shapes() -> list[tuple[re.Pattern[str], str, int, int]]:
         config = shapes.config(shape)
         total = shapes.parameters(config)
         embedding = 0 if config["tie_word_embeddings"] else config["vocab_size"] * config["hidden_size"]
-        found.append((re.compile(f"(?<![a-z0-9]){pattern}(?![a-z0-9])"), parts[-1], total, total - embedding))
-    return found
+        entries.append((re.compile(f"(?<![a-z0-9]){pattern}(?![a-z0-9])"), parts[-1], total, total - embedding))
+    return entries
 
 
 def _bandwidth(text: str, hardware: str) -> float:
@@ -235,11 +235,11 @@ def _bandwidth(text: str, hardware: str) -> float:
         raise _Unknown("no bandwidth: give bandwidth_gbs or hardware")
     wanted, devices = _words(hardware), _devices()
     for spellings, bandwidth in devices.values():
-        if wanted.replace(" ", "") in [each.replace(" ", "") for each in spellings]:
+        if wanted.replace(" ", "") in [spelling.replace(" ", "") for spelling in spellings]:
             return bandwidth
-    # Whole words, because a V100S is no V100 SXM2; but "A100 80" leaves out only the unit.
-    more = (f"{wanted} ", f"{wanted}gb")
-    near = [name for name, (spellings, _) in devices.items() if any(each.startswith(more) for each in spellings)]
+    # Whole words, because a V100S is no V100 SXM2; but "A100 80" lacks only the unit.
+    longer = (f"{wanted} ", f"{wanted}gb")
+    near = [name for name, (spellings, _) in devices.items() if any(text.startswith(longer) for text in spellings)]
     if near:
         raise _Unknown(f"hardware {hardware!r} is ambiguous: name one of {', '.join(near)}, or give bandwidth_gbs")
     raise _Unknown(f"hardware {hardware!r} is not in {HARDWARE.name}: give bandwidth_gbs")
@@ -247,10 +247,10 @@ def _bandwidth(text: str, hardware: str) -> float:
 
 @functools.cache
 def _devices() -> dict[str, tuple[list[str], float]]:
-    """Per device: its spellings as `_words` gives them, and its bandwidth in 10^9 bytes/s."""
+    """{device: (its spellings, normalised by `_words`, its bandwidth in 10^9 bytes/s)}."""
     entries = yaml.safe_load(HARDWARE.read_text(encoding="utf-8"))
     return {
-        name: ([_words(each) for each in (name, *entry.get("aliases", ()))], float(entry["bandwidth_gbs"]))
+        name: ([_words(spelling) for spelling in (name, *entry.get("aliases", ()))], float(entry["bandwidth_gbs"]))
         for name, entry in entries.items()
     }
 
@@ -260,7 +260,7 @@ def _words(hardware: str) -> str:
 
 
 def _percent(mbu: float) -> str:
-    """Whole percent; more digits where whole ones would hide on which side of 100 it lies."""
+    """Whole percent; more digits where rounding would hide on which side of 100 it lies."""
     return f"{mbu:.0f}" if abs(mbu - 100) >= 1 or mbu == 100 else f"{mbu:.9g}"
 
 

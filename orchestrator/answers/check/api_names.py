@@ -1,10 +1,10 @@
-"""Do the names that an engine's Python uses exist in the packages its lock pins? Read, not run.
+"""Do the names that an engine's Python uses exist in the packages that its lock pins? Nothing is executed.
 
-For a device that does not run here. The pinned wheels' source text is analysed by jedi, which follows re-exports,
-stubs, inheritance and return types, and imports nothing of it. What it cannot follow is listed, never passed silently.
+For a device that does not run here. jedi analyses the source text of the pinned wheels: it follows re-exports, stubs,
+inheritance and return types, and imports nothing. Names that it cannot follow are listed, never passed silently.
 
-mypy in its place was tried: faster, and as far-reaching (9 against 10 of 15 misspelt names of one folder), but what a
-function without annotations returns is Any, behind which it passes every name without a word.
+mypy was tried instead: it is faster and finds as much (9 against 10 of 15 misspelt names of one folder), but a function
+without annotations returns Any, on which it silently accepts every name.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from orchestrator.answers.check.pinned import Pin, Sources, pin_of, pins, python
 from orchestrator.plan.engine import Engine
 
 OWN = {"common", "orchestrator", *sys.stdlib_module_names}
-# Beyond this many files parso forgets those that were changed more than ten minutes ago, and jedi then fails on them.
+# Beyond this many files parso evicts those that were changed more than ten minutes ago, and jedi then fails on them.
 parso.cache._CACHED_SIZE_TRIGGER = 1_000_000
 
 
 def check_names(engine: Engine, kind: str, cache: Path, environment: dict[str, str] | None = None) -> list[Finding]:
     """Findings on the names that the folder's Python takes from the packages pinned for `kind`.
 
-    `environment` holds pip's settings. A wheel that cannot be had is a finding of its own, neither passed nor failed.
+    `environment` holds pip's settings. A wheel that is not available is a finding that neither passes nor fails.
     """
-    jedi.settings.cache_directory = cache / "jedi"  # its own lies in the user's home, and two processes may break it
+    jedi.settings.cache_directory = cache / "jedi"  # the default, in the user's home, breaks with two processes
     what = f"{kind}, from sources: "
     files = _files(engine)
     own = OWN | {folder.name for folder in engine.folders} | {path.stem for path in files}
@@ -49,35 +49,35 @@ def check_names(engine: Engine, kind: str, cache: Path, environment: dict[str, s
     locked = pins(engine.software, kind)
     for root in roots:
         pin = pin_of(root, locked)
-        found = sources(pin, python, kind, cache, environment or {}) if pin else "nothing that is pinned is named so"
-        if pin is not None and isinstance(found, Sources):
-            fetched[root] = found
+        wheel = sources(pin, python, kind, cache, environment or {}) if pin else "nothing that is pinned is named so"
+        if pin is not None and isinstance(wheel, Sources):
+            fetched[root] = wheel
             used.append(pin)
         else:
             label = pin.text if pin else root
-            findings.append(Finding(f"{what}names of {label} exist", None, f"not checked: {found}"))
+            findings.append(Finding(f"{what}names of {label} exist", None, f"not checked: {wheel}"))
     if fetched:
-        looked = _Looking(engine.folder, fetched, files)
+        lookup = _NameLookup(engine.folder, fetched, files)
         for path, tree in files.items():
-            looked.up(path, tree)
-        findings = [*looked.findings(what, used), *findings]
+            lookup.check_file(path, tree)
+        findings = [*lookup.findings(what, used), *findings]
     return findings
 
 
 def _files(engine: Engine) -> dict[Path, ast.Module]:
-    """The folder's Python files, and what they import of the folders beside it: of common/, of one it builds on."""
-    root, found = engine.folder.parent, {}
+    """The folder's Python files, and those that they import from sibling folders, such as common/."""
+    root, trees = engine.folder.parent, {}
     waiting = sorted(engine.folder.glob("*.py"))
     while waiting:
         path = waiting.pop(0)
-        if path in found:
+        if path in trees:
             continue
-        found[path] = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(found[path]):
+        trees[path] = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(trees[path]):
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                beside = root / f"{node.module.replace('.', '/')}.py"
-                waiting += [beside] if beside.is_file() else []
-    return found
+                imported = root / f"{node.module.replace('.', '/')}.py"
+                waiting += [imported] if imported.is_file() else []
+    return trees
 
 
 def _roots(tree: ast.Module) -> Iterator[str]:
@@ -90,38 +90,38 @@ def _roots(tree: ast.Module) -> Iterator[str]:
 
 
 @dataclass
-class _Looking:
-    """Every use of a name in a folder's files, sorted into found, missing and out of reach."""
+class _NameLookup:
+    """Looks up every name that a folder's files use, and counts it as existing, missing or unknown."""
 
     folder: Path
     fetched: dict[str, Sources]
     files: dict[Path, ast.Module]
-    found: Counter = field(default_factory=Counter)
-    missing: Counter = field(default_factory=Counter)
-    unknown: Counter = field(default_factory=Counter)
+    existing: Counter[str] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
 
     def findings(self, what: str, used: list[Pin]) -> list[Finding]:
-        """What was found, and what could not be looked up."""
+        """The result for all files that were checked; names that could not be looked up are a finding of their own."""
         names = ", ".join(dict.fromkeys(pin.text for pin in used))
         bad = "; ".join(f"no {name}" for name in sorted(self.missing))
-        good = f"{len(self.found)} names in {names}"
+        good = f"{len(self.existing)} names in {names}"
         findings = [Finding(f"{what}names exist", not self.missing, f"{bad}, of {good}" if bad else good)]
         if self.unknown:
             text = ", ".join(sorted(self.unknown))
             findings.append(Finding(f"{what}names that could not be looked up", None, text))
         return findings
 
-    def up(self, path: Path, tree: ast.Module) -> None:
+    def check_file(self, path: Path, tree: ast.Module) -> None:
         """Look up every import, attribute and keyword of one file."""
         self._lines = path.read_text(encoding="utf-8").splitlines()
-        # What the file asks for with hasattr may be absent.
+        # Names that the file tests with hasattr may be absent.
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "hasattr"]
         self._asked = {node.args[1].value for node in calls if isinstance(node.args[1], ast.Constant)}
-        added = [str(each.folder) for each in self.fetched.values()]
+        added = [str(wheel.folder) for wheel in self.fetched.values()]
         self._project = jedi.Project(
             str(self.folder.parent), sys_path=[*added, str(self.folder.parent)], smart_sys_path=False
         )
-        self._script = jedi.Script(path=str(path), project=self._project)  # which reads the file, and runs nothing
+        self._script = jedi.Script(path=str(path), project=self._project)  # reads the file, and runs nothing
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
@@ -136,7 +136,7 @@ class _Looking:
             elif isinstance(node, ast.Call):
                 self._keywords(node)
             elif isinstance(node, ast.List):
-                self._started(node)
+                self._command(node)
 
     def _module(self, name: str) -> None:
         root = name.partition(".")[0]
@@ -144,11 +144,11 @@ class _Looking:
             self._note(name, self._is_module(name))
 
     def _is_module(self, name: str) -> bool | None:
-        """None for a compiled module: it exists, and nothing can be seen of it."""
-        held = self.fetched[name.partition(".")[0]]
-        if name in held.compiled:
+        """Whether a module exists; None for a compiled one, which has no source."""
+        wheel = self.fetched[name.partition(".")[0]]
+        if name in wheel.compiled:
             return None
-        path = held.folder / name.replace(".", "/")
+        path = wheel.folder / name.replace(".", "/")
         return path.is_dir() or any(path.with_name(path.name + end).is_file() for end in (".py", ".pyi"))
 
     def _imported(self, module: str, alias: ast.alias) -> None:
@@ -160,9 +160,9 @@ class _Looking:
             self._note(name, None if exists is False and self._hides(module) else exists)
 
     def _hides(self, module: str, seen: tuple[str, ...] = ()) -> bool:
-        """Does a module take names from where none can be seen: by __getattr__, or `from x import *` of such an x?"""
-        held = self.fetched.get(module.partition(".")[0])
-        path = held.folder / module.replace(".", "/") if held else None
+        """Whether a module has names that its source lacks: by __getattr__, or `from x import *` of such an x."""
+        wheel = self.fetched.get(module.partition(".")[0])
+        path = wheel.folder / module.replace(".", "/") if wheel else None
         places = (path / "__init__.py", path.with_name(f"{path.name}.py")) if path else ()
         file = next((place for place in places if place.is_file()), None)
         if file is None or module in seen:
@@ -191,10 +191,10 @@ class _Looking:
         holder = node.value.func if isinstance(node.value, ast.Call) else node.value
         if isinstance(holder, (ast.Name, ast.Attribute)):
             owners = self._script.infer(holder.end_lineno, _column(self._lines, holder, end=True) - 1)
-            owners = [made for each in owners for made in each.execute()] if called else owners
+            owners = [instance for owner in owners for instance in owner.execute()] if called else owners
         if self._foreign(owners):
             before = at[1] - len(node.attr) + 1
-            visible = {each.name for each in self._script.complete(node.end_lineno, before)}
+            visible = {completion.name for completion in self._script.complete(node.end_lineno, before)}
             hidden = not visible or node.attr in self._asked or "__getattr__" in visible
             hidden = hidden or any(map(self._opaque, self._foreign(owners)))
             self._note(name, node.attr in visible or (None if hidden else False))
@@ -202,18 +202,18 @@ class _Looking:
             self._note(node.attr, None)
 
     def _opaque(self, owner: Any) -> bool:
-        """May this module or class have names that its source does not show: of a base that nobody can see?"""
+        """Whether a module or class may have names that its source does not show, such as those of an unknown base."""
         if owner.type == "module":
             return self._hides(owner.full_name)
-        made = _class(owner)
-        if made is None:
+        definition = _class(owner)
+        if definition is None:
             return True
         text = Path(owner.module_path).read_text(encoding="utf-8")
         script = jedi.Script(text, path=str(owner.module_path), project=self._project)
-        for base in [*made.bases, *(each.value for each in made.keywords)]:
-            named = base.value if isinstance(base, ast.Subscript) else base
-            behind = script.infer(named.end_lineno, _column(text.splitlines(), named, end=True) - 1)
-            if not behind or any(self._opaque(each) for each in self._foreign(behind)):
+        for base in [*definition.bases, *(keyword.value for keyword in definition.keywords)]:
+            name = base.value if isinstance(base, ast.Subscript) else base
+            classes = script.infer(name.end_lineno, _column(text.splitlines(), name, end=True) - 1)
+            if not classes or any(map(self._opaque, self._foreign(classes))):
                 return True
         return False
 
@@ -226,54 +226,54 @@ class _Looking:
         signatures = self._script.get_signatures(node.func.end_lineno, after)
         foreign = self._foreign(signatures)
         if not foreign:
-            if not signatures and not self._known(node.func):
+            if not signatures and not self._is_local(node.func):
                 for name in names:
                     self._note(f"{_last(node.func)}({name}=)", None)
             return
         accepted, open_ended = set(), False
         for signature in foreign:
-            accepted |= {each.name for each in signature.params}
+            accepted |= {param.name for param in signature.params}
             if signature.type == "class":
-                accepted |= {each.name for each in signature.defined_names()} | self._of_new(signature)
-            # Without parameters of its own a class may take those of a base that cannot be seen.
-            open_ended |= not signature.params or any(each.kind.name == "VAR_KEYWORD" for each in signature.params)
+                accepted |= {name.name for name in signature.defined_names()} | self._parameters_of_new(signature)
+            # Without parameters of its own a class may take those of a base that is unknown.
+            open_ended |= not signature.params or any(param.kind.name == "VAR_KEYWORD" for param in signature.params)
         for name in names:
             self._note(f"{_last(node.func)}({name}=)", name in accepted or (None if open_ended else False))
 
-    def _of_new(self, owner: Any) -> set[str]:
-        """The parameters of a class's own __new__, which jedi does not ask."""
-        made = _class(owner)
-        functions = [node for node in made.body if isinstance(node, ast.FunctionDef)] if made else []
+    def _parameters_of_new(self, owner: Any) -> set[str]:
+        """The parameters of a class's own __new__, which jedi ignores."""
+        definition = _class(owner)
+        functions = [node for node in definition.body if isinstance(node, ast.FunctionDef)] if definition else []
         news = [function for function in functions if function.name == "__new__"]
         return {arg.arg for node in news for arg in [*node.args.args, *node.args.kwonlyargs]}
 
-    def _known(self, function: ast.expr) -> bool:
-        """Is this a function of the folder's own, or of the standard library?"""
+    def _is_local(self, function: ast.expr) -> bool:
+        """Whether this is a function of the folder's own, or of the standard library."""
         return bool(
             self._script.goto(function.end_lineno, _column(self._lines, function, end=True) - 1, follow_imports=True)
         )
 
-    def _started(self, node: ast.List) -> None:
-        """A command's ["-m", "package.module"]."""
-        words = [each.value if isinstance(each, ast.Constant) else None for each in node.elts]
+    def _command(self, node: ast.List) -> None:
+        """The module of a command with ["-m", "package.module"]."""
+        words = [element.value if isinstance(element, ast.Constant) else None for element in node.elts]
         for option, name in itertools.pairwise(words):
             if option == "-m" and isinstance(name, str):
                 self._module(name)
 
     def _note(self, name: str, exists: bool | None) -> None:
-        {True: self.found, False: self.missing, None: self.unknown}[exists][name] += 1
+        {True: self.existing, False: self.missing, None: self.unknown}[exists][name] += 1
 
     def _foreign(self, definitions: list[Any]) -> list[Any]:
-        """Those that lie in the pinned packages."""
-        folders = [each.folder.resolve() for each in self.fetched.values()]
+        """The definitions that are in the pinned packages."""
+        folders = [wheel.folder.resolve() for wheel in self.fetched.values()]
         return [
-            each for each in definitions
-            if each.module_path and any(folder in Path(each.module_path).resolve().parents for folder in folders)
+            definition for definition in definitions
+            if definition.module_path and not set(folders).isdisjoint(Path(definition.module_path).resolve().parents)
         ]  # fmt: skip
 
 
 def _column(lines: list[str], node: ast.expr | ast.alias, end: bool = False) -> int:
-    """ast counts bytes, jedi characters."""
+    """A node's column in characters, as jedi counts; ast counts bytes."""
     line, offset = node.lineno, node.col_offset
     if end and node.end_lineno is not None and node.end_col_offset is not None:
         line, offset = node.end_lineno, node.end_col_offset
@@ -281,12 +281,12 @@ def _column(lines: list[str], node: ast.expr | ast.alias, end: bool = False) -> 
 
 
 def _class(owner: Any) -> ast.ClassDef | None:
-    """The class behind what jedi says of one, or of an instance of it."""
+    """The source of a class, given jedi's name of it or of an instance."""
     tree = ast.parse(Path(owner.module_path).read_text(encoding="utf-8"))
     nodes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     return next((node for node in nodes if node.lineno == owner.line), None)
 
 
 def _last(function: ast.expr) -> str:
-    """The name that is called, without the way to it."""
+    """The last part of the name that is called."""
     return function.attr if isinstance(function, ast.Attribute) else ast.unparse(function)

@@ -1,4 +1,4 @@
-"""`./benchmark.sh check ENGINE`: does a folder keep the contract? Through real builds, conversions and launches."""
+"""`./benchmark.sh check ENGINE`: tests a folder against the contract by real builds, conversions and launches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.answers.check.launching import (
     NEW_TOKENS,
     QUANTISED_KL,
     Launching,
-    Made,
+    LaunchOutput,
     Trial,
     prompts_for,
     reference_for,
@@ -31,8 +31,8 @@ from orchestrator.plan.run_plan import Subject, lacking_on
 from orchestrator.run.session import Workbench
 
 BATCH = 4
-TRIES = 3  # a prefix cache shows every time; three pairs of 10 ms once looked like one beside a busy neighbour
-EOS_STEP = 4  # the token emitted at this step is declared to be the end of the sequence
+TRIES = 3  # a prefix cache fails every try; a busy neighbour may make one try of three 10 ms pairs look like a cache
+EOS_STEP = 4  # the token emitted at this step is declared as end of sequence
 NORMALISED = 1e-2  # |log of the sum of probabilities|
 GREEDY = {"float32": 1e-3}  # how far below the maximum a generated token's log-probability may lie
 GREEDY_OTHER = 0.7  # batch-size dependent kernels of 16-bit and quantised weights flip near ties
@@ -62,7 +62,7 @@ def examine(engine: Engine, variants: str, subject: Subject, bench: Workbench) -
             continue
         progress.say(f"checking {engine.name} {variant.name}")
         try:
-            findings += checks.of(variant, with_eos=not eos_checked)
+            findings += checks.examine(variant, with_eos=not eos_checked)
             eos_checked = True
         except CellError as error:
             findings.append(Finding(f"{variant.name}: runs", False, f"{error.outcome}: {error.reason}"))
@@ -70,7 +70,7 @@ def examine(engine: Engine, variants: str, subject: Subject, bench: Workbench) -
 
 
 def render(engine: Engine, findings: list[Finding]) -> str:
-    """One line a check."""
+    """One line per check."""
     signs = {True: "pass", False: "FAIL", None: "n/a "}
     lines = [
         f"{signs[finding.passed]}  {finding.check}" + (f": {finding.detail}" if finding.detail else "")
@@ -86,11 +86,11 @@ class _Checks:
     """The checks of one engine's variants."""
 
     def __init__(self, launching: Launching, reference: Reference | str):
-        self._engine, self._launching, self._refer = launching.engine, launching, reference
+        self._engine, self._launching, self._reference = launching.engine, launching, reference
         self._prompts = prompts_for(launching.subject.model)
 
-    def of(self, variant: Variant, with_eos: bool) -> list[Finding]:
-        """Everything that is asked of one variant. Raises CellError where a launch fails."""
+    def examine(self, variant: Variant, with_eos: bool) -> list[Finding]:
+        """All checks of one variant. Raises CellError where a launch fails."""
         alone = self._alone(variant)
         name, capabilities = variant.name, self._engine.capabilities
         distinct = {tuple(alone.row(number)) for number in range(len(self._prompts))}
@@ -107,26 +107,26 @@ class _Checks:
         ]
         return [*findings, self._eos(variant, alone.row(0))] if with_eos else findings
 
-    def _alone(self, variant: Variant) -> Made:
-        """All prompts one by one, the pairs that betray a prefix cache, and the exam."""
+    def _alone(self, variant: Variant) -> LaunchOutput:
+        """All prompts one by one, the pairs that reveal a prefix cache, and the exam."""
         more: dict[str, Any] = {"prefix_pairs": 3}
-        if isinstance(self._refer, Reference) and self._engine.capabilities["logprobs"]:
-            more["score"] = self._refer.exam.sequences
-        fresh = [[ids[::-1]] for ids in self._prompts[:3]]  # prompts that nothing has seen yet
+        if isinstance(self._reference, Reference) and self._engine.capabilities["logprobs"]:
+            more["score"] = self._reference.exam.sequences
+        fresh = [[ids[::-1]] for ids in self._prompts[:3]]  # prompts that were not run before
         trial = Trial(variant, [[prompt] for prompt in self._prompts] + fresh, more)
         for attempt in range(1, TRIES + 1):
             try:
-                return self._launching.launch(trial, self._refer)
+                return self._launching.launch(trial, self._reference)
             except CellError as error:
                 if attempt == TRIES or not error.reason.startswith("gate cold_prefix"):
                     raise
         raise AssertionError("unreachable")
 
-    def _agreement(self, variant: Variant, alone: Made) -> Finding:
-        """A launch that fails the gate is no launch: here it has passed, or was not judged because it is quantised."""
+    def _agreement(self, variant: Variant, alone: LaunchOutput) -> Finding:
+        """`launch` raises where the gate fails: here it has passed, or does not apply to a quantised variant."""
         check = f"{variant.name}: {len(self._prompts)} x {NEW_TOKENS} tokens agree with the float32 reference"
         word, limit = alone.evidence["gates"]["agreement"], QUANTISED_KL.get(variant.precision)
-        if isinstance(self._refer, str) or limit is None:
+        if isinstance(self._reference, str) or limit is None:
             return Finding.of_gate(check, word)
         check = f"{variant.name}: log-probabilities are close to the float32 reference's"
         compared = alone.evidence["quality"]
@@ -142,35 +142,38 @@ class _Checks:
         batches = [even, even, even[::-1]]
         if size > 1 and capabilities["ragged"]:
             batches.append(ragged)
-        made = self._launching.launch(Trial(variant, batches))
-        findings = [Finding(f"{name}: the same prompt gives the same tokens", made.ids[0] == made.ids[1])]
+        output = self._launching.launch(Trial(variant, batches))
+        findings = [Finding(f"{name}: the same prompt gives the same tokens", output.ids[0] == output.ids[1])]
         if size == 1:
             return [*findings, Finding(f"{name}: batches", None, "batch size 1 only")]
         rows = list(range(size))
-        findings.append(self._in_batch(variant, made, 0, rows, f"a batch of {size} agrees with the float32 reference"))
-        findings.append(self._in_batch(variant, made, 2, rows[::-1], "rows in another order keep their own tokens"))
+        agrees = f"a batch of {size} agrees with the float32 reference"
+        findings.append(self._in_batch(variant, output, 0, rows, agrees))
+        findings.append(self._in_batch(variant, output, 2, rows[::-1], "rows in another order keep their own tokens"))
         if not capabilities["ragged"]:
             return [*findings, Finding(f"{name}: a batch of unequal lengths", None, "engine.yaml says ragged: false")]
         indices = [BATCH + row for row in rows]
-        return [*findings, self._in_batch(variant, made, 3, indices, "a batch of unequal lengths agrees")]
+        return [*findings, self._in_batch(variant, output, 3, indices, "a batch of unequal lengths agrees")]
 
-    def _in_batch(self, variant: Variant, made: Made, iteration: int, prompts: list[int], check: str) -> Finding:
+    def _in_batch(
+        self, variant: Variant, output: LaunchOutput, iteration: int, prompts: list[int], check: str
+    ) -> Finding:
         """Row k of an iteration continues prompt number prompts[k] as the reference does."""
         check = f"{variant.name}: {check}"
-        if isinstance(self._refer, str):
-            return Finding(check, None, self._refer)
-        refer = self._refer
-        expected = [refer.generated[number] for number in prompts]
-        rows = [made.row(iteration, row) for row in range(len(prompts))]
-        gap = lambda row, step, token: refer.gap(prompts[row], step, token)  # noqa: E731
+        if isinstance(self._reference, str):
+            return Finding(check, None, self._reference)
+        reference = self._reference
+        expected = [reference.generated[number] for number in prompts]
+        rows = [output.row(iteration, row) for row in range(len(prompts))]
+        gap = lambda row, step, token: reference.gap(prompts[row], step, token)  # noqa: E731
         return Finding.of_gate(check, agreement.agreement(variant.precision, expected, rows, gap, None))
 
     def _scores(self, variant: Variant, generated: list[int]) -> Finding:
         name, prompt = f"{variant.name}: log-probabilities agree with the generated tokens", self._prompts[0]
         with scratch(self._launching.bench) as folder:
             trial = Trial(variant, [[prompt]], {"score": [prompt + generated]})
-            made = self._launching.launch(trial, directory=folder)
-            [score] = made.result.scores or [None]
+            output = self._launching.launch(trial, directory=folder)
+            [score] = output.result.scores or [None]
             if score is None:
                 return Finding(name, False if self._engine.capabilities["logprobs"] else None, "the engine gives none")
             values = np.load(folder / "out" / score.file)
@@ -183,16 +186,16 @@ class _Checks:
         return Finding(name, gap <= allowed, f"largest gap to the best token {gap:.2g}, allowed {allowed}")
 
     def _eos(self, variant: Variant, expected: list[int]) -> Finding:
-        """The token that is emitted at EOS_STEP is declared the end of the sequence: nothing may change."""
+        """Declaring the token emitted at EOS_STEP as end of sequence must not change the output."""
         with scratch(self._launching.bench) as folder:
             ending = with_eos(self._launching.subject.model, expected[EOS_STEP], folder / "model")
-            made = self._launching.launch(Trial(variant, [[self._prompts[0]]], subject=ending))
-        good = made.row(0) == expected
-        detail = "" if good else "declaring an emitted token as EOS changed the output"
-        return Finding("end-of-sequence neither stops nor is masked", good, detail)
+            output = self._launching.launch(Trial(variant, [[self._prompts[0]]], subject=ending))
+        unchanged = output.row(0) == expected
+        detail = "" if unchanged else "declaring an emitted token as EOS changed the output"
+        return Finding("end-of-sequence neither stops nor is masked", unchanged, detail)
 
 
 def _loaded(result: Result) -> str:
     loaded = result.loaded
-    held = loaded.quantization or loaded.dtype
-    return f"{held}, {loaded.weight_bytes / 2**20:.1f} MiB, threads {loaded.threads}, {loaded.version}"
+    weights = loaded.quantization or loaded.dtype
+    return f"{weights}, {loaded.weight_bytes / 2**20:.1f} MiB, threads {loaded.threads}, {loaded.version}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One check. `passed` is None where it does not apply."""
+    """The result of one check. `passed` is None where it does not apply."""
 
     check: str
     passed: bool | None

@@ -1,4 +1,4 @@
-"""What can be seen of an engine's folder without running anything."""
+"""Checks of an engine's folder that run nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_folder(engine: Engine, kind: str) -> list[Finding]:
     buildkit = re.findall(r"^#\s*syntax=.*|--mount=\S+|<<-?\s*['\"]?[A-Z]+", dockerfile, re.MULTILINE)
     users = re.findall(r"^USER\s+(\S+)", dockerfile, re.MULTILINE)
     unprivileged = bool(users) and users[-1].split(":")[0] not in ("0", "root")
-    loose = [
+    unpinned = [
         f"{path.name}: {line}"
         for path in sorted((engine.software / "requirements").glob("*.txt"))
         for line in path.read_text(encoding="utf-8").splitlines()
@@ -32,5 +32,5 @@ def check_folder(engine: Engine, kind: str) -> list[Finding]:
         Finding("Dockerfile needs no BuildKit", not buildkit, ", ".join(buildkit)),
         Finding("Dockerfile ends as a user that is not root", unprivileged),
         Finding("Dockerfile ends in a smoke import", "--smoke" in dockerfile),
-        Finding("every requirement is pinned", not loose, "; ".join(loose)),
+        Finding("every requirement is pinned", not unpinned, "; ".join(unpinned)),
     ]

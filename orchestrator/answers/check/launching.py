@@ -1,4 +1,4 @@
-"""Launches of one engine for the checks, and the float32 reference they are compared with."""
+"""Launches of one engine for the checks, and the float32 reference that they are compared with."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ NEW_TOKENS = 64
 LENGTHS = (32, 32, 32, 32, 9, 32, 17, 5)  # of the prompts, in tokens: four of one length, four ragged
 EXAM_SEQUENCES, EXAM_TOKENS = 2, 129
 WALL_S = 1800
-# Mean KL from float32, in nats, that quantising may cost: several times what sound quantisers show on the bundled
-# model, a fraction of what a wrong scale or a swapped group does.
+# Allowed mean KL from float32, in nats: several times that of sound quantisers on the bundled model, and a fraction of
+# that of a wrong scale or a swapped group.
 QUANTISED_KL = {"float8": 0.1, "int8": 0.05, "int4": 1.0}
 
 
 @dataclass(frozen=True)
-class Made:
-    """What one launch left: result.json, the samples, the host's evidence."""
+class LaunchOutput:
+    """The files of one launch: result.json, the samples, the host's evidence."""
 
     result: Result
     samples: list[Sample]
@@ -62,18 +62,18 @@ class Made:
 
 def prompts_for(model: Model) -> list[list[int]]:
     """Eight prompts of the lengths LENGTHS."""
-    made = prompts.make(model, len(LENGTHS), 1, max(LENGTHS))
-    return [rows[0][:length] for rows, length in zip(made, LENGTHS, strict=True)]
+    batches = prompts.make(model, len(LENGTHS), 1, max(LENGTHS))
+    return [rows[0][:length] for rows, length in zip(batches, LENGTHS, strict=True)]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one launch is asked: `batches` are prompts [iteration][row][token], `more` further keys of its job."""
+    """The input of one launch: `batches` are prompts [iteration][row][token], `more` further keys of its job."""
 
     variant: Variant
     batches: list[list[list[int]]]
     more: dict[str, Any] = field(default_factory=dict)
-    subject: Subject | None = None  # another model than the one of all the checks
+    subject: Subject | None = None  # in place of the model of the other checks
 
 
 class Launching:
@@ -83,8 +83,10 @@ class Launching:
         self.bench, self.subject, self.engine, self._image = bench, subject, engine, image
         self._artefacts = Artefacts(bench)
 
-    def launch(self, trial: Trial, reference: Reference | str = "not asked for", directory: Path | None = None) -> Made:
-        """One launch without warm-up, in `directory` if it is to be kept. Raises CellError unless it is ok."""
+    def launch(
+        self, trial: Trial, reference: Reference | str = "not asked for", directory: Path | None = None
+    ) -> LaunchOutput:
+        """One launch without warm-up, in `directory` or a temporary one. Raises CellError unless it is ok."""
         bench, subject = self.bench, trial.subject or self.subject
         artefact = self._artefacts.ensure(self.engine, trial.variant, subject, self._image)
         repetitions = len(trial.batches) - trial.more.get("prefix_pairs", 0)
@@ -103,11 +105,11 @@ class Launching:
                 raise CellError(verdict.outcome, verdict.reason or "")
             samples = read_samples(directory)
             evidence = json.loads((directory / EVIDENCE).read_text(encoding="utf-8"))
-            return Made(verdict.result, samples, evidence, _left(directory / "out" / "processes_left.json"))
+            return LaunchOutput(verdict.result, samples, evidence, _left(directory / "out" / "processes_left.json"))
 
 
 def reference_for(bench: Workbench, subject: Subject) -> Reference | str:
-    """What the reference engine computes in float32 for `prompts_for`, or why there is nothing to compare with."""
+    """The reference engine's float32 output for `prompts_for`, or the reason why there is none."""
     helper = reference_engine(bench.engines, bench.device.kind)
     if helper is None:
         return f"no engine gives a float32 reference on {bench.device.kind}"

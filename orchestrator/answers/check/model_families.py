@@ -1,4 +1,4 @@
-"""`check ENGINE --architectures`: which model architectures an engine runs, and whether it runs them right."""
+"""`check ENGINE --architectures`: which model architectures an engine runs, and whether it runs them correctly."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from orchestrator.run.session import Workbench
 
 
 def examine_architectures(engine: Engine, bench: Workbench) -> list[Finding]:
-    """One finding per architecture, from the engine's most precise variant there: `yes`, `wrong`, `unsupported`, or
-    the word with which its launch ended."""
+    """One finding per architecture, from the engine's most precise variant: `yes`, `wrong`, `unsupported`, or the
+    outcome of its launch."""
     variant = most_precise(engine, bench.device.kind)
     if variant is None:
         return [Finding("architectures", None, f"unsupported: no variant runs on {bench.device.kind}")]
@@ -41,7 +41,7 @@ def examine_architectures(engine: Engine, bench: Workbench) -> list[Finding]:
 
 
 def most_precise(engine: Engine, kind: str) -> Variant | None:
-    """The engine's first running variant of the highest precision; a default one where it has the choice."""
+    """The engine's first variant of the highest precision that runs, a default one if possible."""
     running = [variant for variant in engine.variants.values() if engine.support(variant, kind).runs]
     rank = lambda variant: (PRECISIONS.index(variant.precision), not variant.default)  # noqa: E731
     return min(running, key=rank, default=None)
@@ -52,21 +52,21 @@ def _examine(launching: Launching, variant: Variant, label: str) -> Finding:
     reference = reference_for(bench, launching.subject)
     cell = Cell(engine, variant, Shape(1, max(LENGTHS), NEW_TOKENS))
     lacking = lacking_on(bench.device, cell, model)
-    if lacking and lacking.state != WRONG:  # which is what is examined here
+    if lacking and lacking.state != WRONG:  # a variant declared wrong is examined nevertheless
         return Finding(label, None, f"{lacking.state}: {lacking.note}")
     if isinstance(reference, str):
         return Finding(label, None, f"not checked: {reference}")
     more = {"score": reference.exam.sequences} if engine.capabilities["logprobs"] else {}
     trial = Trial(variant, [[prompt] for prompt in prompts_for(model)], more)
     try:
-        made = launching.launch(trial, reference)
+        output = launching.launch(trial, reference)
     except CellError as error:
         if error.outcome == "unsupported":
             return Finding(label, None, f"unsupported: {first_line(error.reason)}")
         wrong = error.reason.startswith("gate agreement")
         return Finding(label, False, f"{'wrong' if wrong else error.outcome}: {first_line(error.reason)}")
-    limit, quality = QUANTISED_KL.get(variant.precision), made.evidence["quality"]
+    limit, quality = QUANTISED_KL.get(variant.precision), output.evidence["quality"]
     if limit is not None and quality and quality["kl"] > limit:
         return Finding(label, False, f"wrong: KL {quality['kl']:.2g} nats, allowed {limit}")
-    compared = f"KL {quality['kl']:.2g} nats" if quality else f"{made.evidence['greedy_match']:.0%} of tokens equal"
+    compared = f"KL {quality['kl']:.2g} nats" if quality else f"{output.evidence['greedy_match']:.0%} of tokens equal"
     return Finding(label, True, f"yes: {compared}")

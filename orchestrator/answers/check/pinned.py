@@ -1,4 +1,4 @@
-"""The source text of the packages that a lock pins, for a device that does not run here. Nothing of it is executed."""
+"""The source text of the packages that a lock pins, for a device that does not run here. None of it is executed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from packaging.version import Version
 from orchestrator.base.escape import first_line
 
 COMPILED = "compiled.json"  # beside the sources: the modules of the wheel that are machine code
-LARGEST = 20_000_000  # bytes of a source file; generated tables beyond it tell nothing of an API
-GLIBC = range(39, 4, -1)  # Ubuntu 24.04 has glibc 2.39; a wheel for an older one fits, too
+LARGEST = 20_000_000  # bytes of a source file; larger ones are generated tables, not an API
+GLIBC = range(39, 4, -1)  # Ubuntu 24.04 has glibc 2.39, and takes wheels for older ones
 MACOS = (15, 0)
 
 
@@ -47,9 +47,9 @@ class Sources:
 
 
 def pins(folder: Path, kind: str) -> dict[str, Pin]:
-    """What requirements/<kind>.txt pins, and what build.sh installs beside it, by normalised name."""
+    """The pins of requirements/<kind>.txt and of build.sh, by normalised name."""
     locked: dict[str, Pin] = {}
-    for path in (folder / "build.sh", folder / "requirements" / f"{kind}.txt"):  # the lock has the last word
+    for path in (folder / "build.sh", folder / "requirements" / f"{kind}.txt"):  # the lock overrides the script
         if path.is_file():
             code = re.sub(r"(?m)(^|\s)#.*$", "", path.read_text(encoding="utf-8"))
             exact = [pin for word in code.split() if (pin := pin_in(word.strip("\"'"))) is not None]
@@ -58,22 +58,22 @@ def pins(folder: Path, kind: str) -> dict[str, Pin]:
 
 
 def pin_in(requirement: str) -> Pin | None:
-    """The package and the one version that a requirement allows; None where it allows several, or is none.
+    """The package and version of a requirement; None where it allows several versions, or is no requirement.
 
-    What a lock puts behind it, such as hashes, does not count.
+    Options that follow it in a lock, such as hashes, are ignored.
     """
     try:
         parsed = Requirement(requirement.partition(" --")[0].rstrip(" \\"))
     except InvalidRequirement:
         return None
-    exact = [each.version for each in parsed.specifier if each.operator in ("==", "===")]
+    exact = [specifier.version for specifier in parsed.specifier if specifier.operator in ("==", "===")]
     return Pin(parsed.name, exact[0]) if exact and not exact[0].endswith(".*") else None
 
 
 def pin_of(module: str, locked: dict[str, Pin]) -> Pin | None:
-    """The package that brings a top-level module: its name, or else the shortest that begins with it."""
+    """The package that provides a top-level module: that of its name, or else the shortest that begins with it."""
     name = canonicalize_name(module)
-    longer = sorted((each for each in locked if each.startswith(f"{name}-")), key=len)
+    longer = sorted((package for package in locked if package.startswith(f"{name}-")), key=len)
     return locked.get(name) or (locked[longer[0]] if longer else None)
 
 
@@ -81,12 +81,12 @@ def python_of(folder: Path, kind: str) -> str | None:
     """The Python that the head of requirements/<kind>.txt names, such as "3.12"."""
     lines = (folder / "requirements" / f"{kind}.txt").read_text(encoding="utf-8").splitlines()
     head = itertools.takewhile(lambda line: line.startswith("#"), lines)
-    found = re.search(r"Python (3\.\d+)", "\n".join(head))
-    return found.group(1) if found else None
+    version = re.search(r"Python (3\.\d+)", "\n".join(head))
+    return version.group(1) if version else None
 
 
 def sources(pin: Pin, python: str, kind: str, cache: Path, environment: dict[str, str]) -> Sources | str:
-    """Fetch the wheel of `pin` once and keep its source text in `cache`; or one line why there is none."""
+    """Fetch the wheel of `pin` once and keep its source text in `cache`. Returns one line where there is no wheel."""
     version = Version(pin.version).public  # torch 2.9.1+cu130 has the Python files of 2.9.1
     kept = cache / f"{canonicalize_name(pin.name)}-{version}-{python}-{'macos' if kind == 'metal' else 'linux'}"
     if not kept.is_dir():
@@ -103,8 +103,8 @@ def sources(pin: Pin, python: str, kind: str, cache: Path, environment: dict[str
             )
             wheel = next(wheels.glob("*.whl"), None)
             if done.returncode or wheel is None:
-                told = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-                return first_line(told[-1].removeprefix("ERROR: ") if told else "pip fetched no wheel")
+                errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+                return first_line(errors[-1].removeprefix("ERROR: ") if errors else "pip fetched no wheel")
             _extract(wheel, partial)
             try:
                 partial.rename(kept)
@@ -130,7 +130,7 @@ def _extract(wheel: Path, folder: Path) -> None:
             entry.filename = re.sub(r"^[^/]+\.data/(pure|plat)lib/", "", entry.filename)
             if entry.filename.endswith((".py", ".pyi")) and entry.file_size <= LARGEST:
                 archive.extract(entry, folder)  # which keeps to `folder` whatever the name
-            elif found := re.fullmatch(r"([\w/]+?)(\.[\w-]+)*\.(so|pyd)", entry.filename):
-                compiled.append(found.group(1).replace("/", "."))
+            elif library := re.fullmatch(r"([\w/]+?)(\.[\w-]+)*\.(so|pyd)", entry.filename):
+                compiled.append(library.group(1).replace("/", "."))
     folder.mkdir(exist_ok=True)
     (folder / COMPILED).write_text(json.dumps(sorted(compiled)), encoding="utf-8")

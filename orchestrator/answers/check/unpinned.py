@@ -1,4 +1,4 @@
-"""The doctor's check of this checkout: is all that images are made of pinned, so that a later build is the same?"""
+"""The doctor's check of this checkout: is everything pinned that images are built from, so that builds repeat?"""
 
 from __future__ import annotations
 
@@ -23,40 +23,39 @@ SHOWN = 5
 def check_pins(root: Path) -> Finding:
     """Base images without a digest and packages without a version, of every device that an engine runs on."""
     try:
-        known = engine_yaml.discover(root).values()
+        engines = engine_yaml.discover(root).values()
     except UserError as error:
         return Finding("pins", "fail", str(error), "mend this file")
     images, locks = set(), set()
-    for engine in known:
+    for engine in engines:
         for kind, entry in engine.devices.items():
             if entry.support.runs:
                 images |= {entry.base} - {None, "none"}
                 locks.add(engine.software / "requirements" / f"{kind}.txt")
-    found = list(unpinned(known))
-    if found:
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    loose = list(unpinned(engines))
+    if loose:
+        more = f" and {len(loose) - SHOWN} more" if len(loose) > SHOWN else ""
         remedy = "give images as NAME@sha256:... and packages as NAME==VERSION"
-        return Finding("pins", "warn", "not pinned: " + "; ".join(found[:SHOWN]) + more, remedy)
+        return Finding("pins", "warn", "not pinned: " + "; ".join(loose[:SHOWN]) + more, remedy)
     return Finding("pins", "ok", f"{len(images)} base images by digest, {len(locks)} locks by version; {OPEN}")
 
 
-def unpinned(known: Iterable[Engine]) -> Iterator[str]:
-    """One "FILE: what" for each thing that the next build may take in another version."""
-    told = set()
-    for engine in known:
+def unpinned(engines: Iterable[Engine]) -> Iterator[str]:
+    """ "FILE: what" for everything of which the next build may take another version."""
+    read = set()
+    for engine in engines:
         for kind, entry in engine.devices.items():
             if not entry.support.runs:
                 continue
             if entry.base not in (None, "none") and not DIGEST.search(entry.base):
                 yield f"{engine.folder.name}/engine.yaml: the {kind} base image {entry.base}"
             for path in (engine.software / "requirements" / f"{kind}.txt", engine.software / "build.sh"):
-                if path in told or not path.is_file():
+                if path in read or not path.is_file():
                     continue
-                told.add(path)
-                named = _of_script if path.suffix == ".sh" else _of_lock
-                yield from (
-                    f"{path.parent.relative_to(engine.software.parent)}/{path.name}: {each}" for each in named(path)
-                )
+                read.add(path)
+                names = _of_script(path) if path.suffix == ".sh" else _of_lock(path)
+                file = f"{path.parent.relative_to(engine.software.parent)}/{path.name}"
+                yield from (f"{file}: {name}" for name in names)
 
 
 def _of_lock(path: Path) -> Iterator[str]:
@@ -66,10 +65,10 @@ def _of_lock(path: Path) -> Iterator[str]:
 
 
 def _of_script(path: Path) -> Iterator[str]:
-    """What a build script installs by name; paths and variables are its own files."""
+    """The packages that a build script installs by name; paths and variables are its own files."""
     for line in _lines(path):
-        found = INSTALLS.search(line)
-        words = iter(found[1].split() if found else ())
+        install = INSTALLS.search(line)
+        words = iter(install[1].split() if install else ())
         for quoted in words:
             word = quoted.strip("\"'")
             if word in TAKES_A_VALUE:

@@ -1,4 +1,4 @@
-"""What `choose` found, for a terminal: at most 100 columns."""
+"""The result of `choose` for a terminal: at most 100 columns."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from typing import Any
 
 from orchestrator.base.escape import one_line
 from orchestrator.base.terminal import WIDTH, grid
+from orchestrator.results.metrics.metric import Metric
 from orchestrator.results.metrics.registry import METRICS
 
-NAMED = 20  # rows that are listed where all rows of a fleet could be
+NAMED = 20  # at most so many rows are listed by name
 SIGNS = {"more": "at least", "less": "at most"}
 QUICK = "warning: the quick profile is not a measurement: use --profile standard for a choice to rely on"
 
 
-def render(found: dict[str, Any]) -> str:
-    """All answers, one a workload."""
-    parts = [_question(found)]
-    if len(found["answers"]) > 1:
+def render(selection: dict[str, Any]) -> str:
+    """All answers, one per workload."""
+    parts = [_question(selection)]
+    count = len(selection["answers"])
+    if count > 1:
         parts.append(
-            f"{len(found['answers'])} workloads, an answer for each: rows that did different work are never compared. "
+            f"{count} workloads, an answer for each: rows that did different work are never compared. "
             "--workload HASH asks for one."
         )
-    parts += [_answer(answer, found) for answer in found["answers"]]
+    objective = METRICS[selection["objective"]["key"]]
+    parts += [_answer(answer, objective) for answer in selection["answers"]]
     return "\n\n".join(_wrapped(part) for part in parts)
 
 
 def _wrapped(part: str) -> str:
-    """Long lines of prose broken, with their indent; tables are narrow already."""
+    """Wraps prose at the terminal's width and keeps its indent; tables are narrow enough already."""
     return "\n".join(
         line if len(line) <= WIDTH else textwrap.fill(
             line, WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2), break_on_hyphens=False
@@ -36,22 +39,21 @@ def _wrapped(part: str) -> str:
     )  # fmt: skip
 
 
-def _question(found: dict[str, Any]) -> str:
-    objective = found["objective"]
+def _question(selection: dict[str, Any]) -> str:
+    objective = selection["objective"]
     best = "highest" if objective["better"] == "more" else "lowest"
     unit = f" [{objective['unit']}]" if objective["unit"] != "share" else ""
     text = f"asked for: the {best} {objective['title']}{unit}: {objective['meaning']}"
-    for each in found["constraints"]:
-        quantity = METRICS[each["quantity"]]
+    for constraint in selection["constraints"]:
+        quantity = METRICS[constraint["quantity"]]
         sign = SIGNS["more" if quantity.more_is_better else "less"]
-        text += f"\n  {sign} {each['asked']} {quantity.title}: {quantity.meaning}"
-    for key, names in found["filters"].items():
+        text += f"\n  {sign} {constraint['asked']} {quantity.title}: {quantity.meaning}"
+    for key, names in selection["filters"].items():
         text += f"\n  only {key} {', '.join(one_line(name, 60) for name in names)}"
     return text
 
 
-def _answer(answer: dict[str, Any], found: dict[str, Any]) -> str:
-    objective = METRICS[found["objective"]["key"]]
+def _answer(answer: dict[str, Any], objective: Metric) -> str:
     workload = f" (workload {answer['workload']})" if answer["workload"] else ""
     parts = [f"{one_line(answer['title'], 70)}{workload}"]
     if answer["not_a_measurement"]:
@@ -64,9 +66,7 @@ def _answer(answer: dict[str, Any], found: dict[str, Any]) -> str:
     if answer["straddling"]:
         parts.append("\n".join(["the interval straddles the limit:", *map(_straddle, answer["straddling"])]))
     if answer["rejected"]:
-        rows = [
-            [one_line(row["name"], 100), "\n".join(map(_miss, row["misses"]))] for row in answer["rejected"]
-        ]  # fmt: skip
+        rows = [[one_line(row["name"], 100), "\n".join(map(_miss, row["misses"]))] for row in answer["rejected"]]
         parts.append(grid(["rejected", "because"], rows))
     if answer["not_ok"]:
         rows = [
@@ -77,16 +77,16 @@ def _answer(answer: dict[str, Any], found: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _pick(answer: dict[str, Any], objective) -> str:
+def _pick(answer: dict[str, Any], objective: Metric) -> str:
     pick = answer["pick"]
     lines = [f"pick: {one_line(pick['name'], 120)}: {_figure(pick['values'], objective.key)}"]
     others = [key for key in ("decode_tps", "ttft", "memory", "kl", "top1", "energy") if key != objective.key]
     lines.append("  " + ", ".join(f"{METRICS[key].title} {_short(pick['values'], key)}" for key in others))
     if pick["notes"]:
         lines.append(f"  note: {one_line(pick['notes'], 400)}")
-    for each in answer["alike"][:NAMED]:
-        figure = objective.written(each["value"])
-        lines.append(f"  cannot tell apart from {one_line(each['name'], 100)} at {figure} ({each['why']})")
+    for row in answer["alike"][:NAMED]:
+        figure = objective.written(row["value"])
+        lines.append(f"  cannot tell apart from {one_line(row['name'], 100)} at {figure} ({row['why']})")
     if len(answer["alike"]) > NAMED:
         lines.append(f"  nor from {len(answer['alike']) - NAMED} more: --format json lists them")
     if answer["admissible"] > 1 and not answer["alike"]:
@@ -102,11 +102,11 @@ def _nothing(answer: dict[str, Any]) -> str:
     if not answer["excluded_by"]:
         return "no pick: the objective is unknown for every row"
     lines = ["no pick: nothing meets the constraints"]
-    for each in answer["excluded_by"]:
-        unknown = f", {each['unknown']} of unknown value" if each["unknown"] else ""
+    for count in answer["excluded_by"]:
+        unknown = f", {count['unknown']} of unknown value" if count["unknown"] else ""
         lines.append(
-            f"  {each['option']} {each['asked']} excludes {each['missed'] + each['unknown']}{unknown}; "
-            f"without it {each['alone']} would remain"
+            f"  {count['option']} {count['asked']} excludes {count['missed'] + count['unknown']}{unknown}; "
+            f"without it {count['alone']} would remain"
         )
     nearest = answer["nearest"]
     if nearest:
@@ -123,33 +123,34 @@ def _pareto(answer: dict[str, Any]) -> str:
     if answer["axes_unknown"]:
         titles = ", ".join(METRICS[key].title for key in answer["axes_unknown"])
         lines.append(f"not an axis, since no row here knows it: {titles}")
-    name = answer["pick"]["name"]
+    pick = answer["pick"]["name"]
     rows = [
-        [">" if row["name"] == name else "", one_line(row["name"], 100),
+        [">" if row["name"] == pick else "", one_line(row["name"], 100),
          *(_figure(row["values"], axis.key) for axis in axes)]
         for row in answer["pareto"]
     ]  # fmt: skip
     table = grid(["", "row", *(axis.title for axis in axes)], rows)
-    after = [f"  dominated: {', '.join(one_line(each, 100) for each in answer['dominated'][:NAMED])}"]
-    after = after if answer["dominated"] else []
+    remarks = []
+    if answer["dominated"]:
+        remarks.append(f"  dominated: {', '.join(one_line(name, 100) for name in answer['dominated'][:NAMED])}")
     if len(answer["dominated"]) > NAMED:
-        after[0] += f" and {len(answer['dominated']) - NAMED} more: --format json lists them"
-    after += [
-        f"  not placed: {one_line(each['name'], 100)} ({', '.join(METRICS[key].title for key in each['unknown'])} "
+        remarks[0] += f" and {len(answer['dominated']) - NAMED} more: --format json lists them"
+    remarks += [
+        f"  not placed: {one_line(row['name'], 100)} ({', '.join(METRICS[key].title for key in row['unknown'])} "
         "unknown)"
-        for each in answer["unplaced"]
+        for row in answer["unplaced"]
     ]
-    return "\n".join([*lines, table, *after])
+    return "\n".join([*lines, table, *remarks])
 
 
 def _figure(values: dict[str, dict[str, Any]], key: str) -> str:
-    """ "104 tokens/s [97.1, 114]", in one unit throughout."""
-    quantity, found = METRICS[key], values[key]
-    if found["low"] is None:
-        return quantity.written(found["value"])
-    unit = quantity.default_unit(found["value"])
-    ends = ", ".join(quantity.written(found[end], unit).split(" ")[0] for end in ("low", "high"))
-    return f"{quantity.written(found['value'], unit)} [{ends}]"
+    """The value and its interval in one unit: "104 tokens/s [97.1, 114]"."""
+    quantity, value = METRICS[key], values[key]
+    if value["low"] is None:
+        return quantity.written(value["value"])
+    unit = quantity.default_unit(value["value"])
+    ends = ", ".join(quantity.written(value[end], unit).split(" ")[0] for end in ("low", "high"))
+    return f"{quantity.written(value['value'], unit)} [{ends}]"
 
 
 def _short(values: dict[str, dict[str, Any]], key: str) -> str:
@@ -161,13 +162,13 @@ def _miss(miss: dict[str, Any]) -> str:
     if miss["state"] == "unknown":
         return f"{quantity.title} unknown: {one_line(miss['why_unknown'], 120)}"
     unit = miss["asked_unit"]
-    way = "below" if quantity.more_is_better else "over"
-    beyond = f"{quantity.written(miss['by'], unit, 3)} {way} {miss['asked']}"
+    side = "below" if quantity.more_is_better else "over"
+    beyond = f"{quantity.written(miss['by'], unit, 3)} {side} {miss['asked']}"
     return f"{quantity.title} {quantity.written(miss['value'], unit)}: {beyond}"
 
 
-def _straddle(each: dict[str, Any]) -> str:
-    quantity = METRICS[each["quantity"]]
-    ends = ", ".join(quantity.written(each[end], each["asked_unit"]) for end in ("low", "high"))
-    what = f"{one_line(each['name'], 100)}: {quantity.title} [{ends}]"
-    return f"  {what}: {each['option']} {each['asked']} is {each['state']} by the figure itself"
+def _straddle(check: dict[str, Any]) -> str:
+    quantity = METRICS[check["quantity"]]
+    ends = ", ".join(quantity.written(check[end], check["asked_unit"]) for end in ("low", "high"))
+    interval = f"{one_line(check['name'], 100)}: {quantity.title} [{ends}]"
+    return f"  {interval}: {check['option']} {check['asked']} is {check['state']} by the figure itself"

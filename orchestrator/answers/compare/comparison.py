@@ -1,13 +1,14 @@
-"""Is it faster than before? Two sets of rows, row by row: ratio, interval and verdict. The result is plain data;
-`compare_text` writes it.
+"""Is it faster than before? Two sets of rows, row by row: ratio, interval and verdict. The result is plain data, which
+`comparison_text` renders.
 
-Rows of one run pair by block. Rows of two runs do not, and need an anchor: a row of the same software in both, by which
-each launch is divided, so that what moved the machine cancels. `--no-anchor` takes the ratio as it is instead.
+Rows of one run are paired by block. Rows of two runs need an anchor instead: a row of the same software in both, by
+which each launch is divided, so that the machine's drift cancels. `--no-anchor` takes the plain ratio.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ NO_ANCHOR, TOO_WIDE = "no anchor", "the interval is too wide"
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: `threshold` is the share from which a loss fails (0.05), None where none does."""
+    """What to compare. A loss by more than the share `threshold` (0.05) is a regression; None: no loss is."""
 
     metric: str = "decode_tps"
     before: str | None = None
@@ -40,17 +41,16 @@ class Question:
     threshold: float | None = None
 
 
-def compare(directories: list[Path], question: Question, barred: set[str] = frozenset()) -> dict[str, Any]:
+def compare(directories: list[Path], question: Question, barred: Collection[str] = ()) -> dict[str, Any]:
     """Every row of one or two directories with its verdict. `barred` engines are no anchors unless named.
 
-    Raises UserError for other than one or two different directories, without results in one, and where nothing that was
-    named is found.
+    Raises UserError for other than one or two different directories, for one without results, and where no row matches
+    what the question names.
     """
-    before_all, after_all, before, after = _sides(directories, question)
-    ignoring = _ignoring(question)
-    found = pairs(before, after, ignoring)
-    if not any(pair.before and pair.after for pair in found):
-        trouble = next((pair.trouble for pair in found if pair.trouble), None)
+    all_before, all_after, before, after = _sides(directories, question)
+    matches = pairs(before, after, _ignoring(question))
+    if not any(pair.before and pair.after for pair in matches):
+        trouble = next((pair.trouble for pair in matches if pair.trouble), None)
         if trouble:
             raise UserError(f"nothing to compare: {trouble} as ENGINE:VARIANT@VERSION, or name two directories")
         raise UserError(
@@ -59,22 +59,21 @@ def compare(directories: list[Path], question: Question, barred: set[str] = froz
         )
     quantity = METRICS[question.metric]
     anchors = None
-    if quantity.drifts and not question.no_anchor and not all(p.side_by_side for p in found if p.comparable):
+    if quantity.drifts and not question.no_anchor and not all(p.side_by_side for p in matches if p.comparable):
         named = Selector.parse(question.anchor) if question.anchor else None
-        anchors = Anchors(found, before_all, after_all, quantity, named, barred)
+        anchors = Anchors(matches, all_before, all_after, quantity, named, barred)
     elif question.anchor and not question.no_anchor:
         _refuse_needless_anchor(quantity)
-    rows = [_judge(pair, quantity, anchors, question) for pair in found]
-    for row, pair, name in zip(rows, found, row_names([pair.either for pair in found]), strict=True):
-        row["name"] = name if _one_name(pair) else f"{pair.before['title']} {pair.before['variant']} → {name}"
-    used = _used_anchors(found, anchors)
+    rows = [_judge(pair, quantity, anchors, question) for pair in matches]
+    for row, pair, name in zip(rows, matches, row_names([pair.either for pair in matches]), strict=True):
+        row["name"] = _pair_name(pair, name)
     return {
         "schema": 1,
         "metric": quantity.as_json(),
         "before": _described(before),
         "after": _described(after),
         "threshold": question.threshold,
-        "anchors": used,
+        "anchors": _used_anchors(matches, anchors),
         "rows": rows,
         "counts": dict(Counter(row["verdict"] for row in rows if row["method"] != "is the anchor")),
         "regressions": [row["name"] for row in rows if row["regression"]],
@@ -95,8 +94,8 @@ def _sides(directories: list[Path], question: Question) -> tuple[list[Row], list
             f"{directories[0]} is given twice: name it once, with --before and --after ENGINE[:VARIANT][@VERSION]"
         )
     if len(directories) == 2:
-        rows = [rows_of(directory) for directory in directories]
-        return *rows, *(selected(*each) for each in zip(rows, (first, last), map(str, directories), strict=True))
+        before, after = (rows_of(directory) for directory in directories)
+        return before, after, selected(before, first, str(directories[0])), selected(after, last, str(directories[1]))
     rows = rows_of(directories[0])
     if first is None and last is None:
         return rows, rows, *two_versions(rows)
@@ -106,12 +105,12 @@ def _sides(directories: list[Path], question: Question) -> tuple[list[Row], list
 
 
 def _ignoring(question: Question) -> tuple[str, ...]:
-    """The keys in which rows that were named may differ: that is the comparison asked for."""
+    """The keys in which the two named rows may differ, since the question is about that difference."""
     if not question.before or not question.after:
         return ()
-    one, other = Selector.parse(question.before), Selector.parse(question.after)
-    keys = ("engine",) if one.engine != other.engine else ()
-    return (*keys, "variant", "precision") if one.variant and other.variant else keys
+    before, after = Selector.parse(question.before), Selector.parse(question.after)
+    keys = ("engine",) if before.engine != after.engine else ()
+    return (*keys, "variant", "precision") if before.variant and after.variant else keys
 
 
 def _refuse_needless_anchor(quantity: Metric) -> None:
@@ -124,11 +123,12 @@ def _names(rows: list[Row]) -> str:
     return ", ".join(names[:5]) + (" …" if len(names) > 5 else "") or "no row"
 
 
-def _one_name(pair: Pair) -> bool:
-    """Whether both sides, where there are two, are called the same."""
+def _pair_name(pair: Pair, name: str) -> str:
+    """`name`, that of the row after; both names where the row before has another: "Engine q4 → Engine q8"."""
     if pair.before is None or pair.after is None:
-        return True
-    return all(pair.before[key] == pair.after[key] for key in ("engine", "variant"))
+        return name
+    same = all(pair.before[key] == pair.after[key] for key in ("engine", "variant"))
+    return name if same else f"{pair.before['title']} {pair.before['variant']} → {name}"
 
 
 def _described(rows: list[Row]) -> dict[str, Any]:
@@ -140,8 +140,8 @@ def _described(rows: list[Row]) -> dict[str, Any]:
 
 
 def _judge(pair: Pair, quantity: Metric, anchors: Anchors | None, question: Question) -> dict[str, Any]:
-    """One row: the plain ratio after / before, the ratio against the anchor where there is one, and the verdict."""
-    row = {
+    """A row of the result: the plain ratio after / before, the ratio against an anchor, if any, and the verdict."""
+    row: dict[str, Any] = {
         "name": None,
         "title": workload_title(pair.either),
         "workload": pair.either["workload"],
@@ -163,7 +163,7 @@ def _judge(pair: Pair, quantity: Metric, anchors: Anchors | None, question: Ques
         row["why"] = _why_not_comparable(pair)
         row["regression"] = row["lost"] and question.threshold is not None
         return row
-    values = [quantity.read(side).value for side in (pair.before, pair.after)]
+    values = [quantity.read(side).value for side in pair.both]
     if None in values:
         row["verdict"], row["why"] = CANNOT_TELL, f"{quantity.title} is unknown for {_which(values)}"
         return row
@@ -174,18 +174,18 @@ def _judge(pair: Pair, quantity: Metric, anchors: Anchors | None, question: Ques
 
 
 def _is_lost(pair: Pair) -> bool:
-    """Whether a row that was ok is so no more, by the engine's own doing."""
+    """Whether a row that was ok now fails through the engine's own fault."""
     if pair.before is None or pair.after is None or pair.before["outcome"] != Outcome.OK:
         return False
     return OUTCOMES[pair.after["outcome"]].is_loss
 
 
 def _statistics(pair: Pair, quantity: Metric, anchors: Anchors | None, question: Question) -> dict[str, Any]:
-    before, after = launches(pair.before, quantity), launches(pair.after, quantity)
+    before, after = (launches(row, quantity) for row in pair.both)
     if pair.side_by_side:
         blocks = sorted(before.keys() & after.keys())
-        found = stats.paired([after[b] for b in blocks], [before[b] for b in blocks])
-        return {"method": "block by block", **_verdict(found, quantity, (len(blocks), len(blocks)), "ratio", pair)}
+        paired = stats.paired([after[b] for b in blocks], [before[b] for b in blocks])
+        return {"method": "block by block", **_verdict(paired, quantity, (len(blocks), len(blocks)), "ratio", pair)}
     plain = stats.unpaired(list(after.values()), list(before.values()))
     counts = len(before), len(after)
     if anchors is None:
@@ -194,20 +194,19 @@ def _statistics(pair: Pair, quantity: Metric, anchors: Anchors | None, question:
     anchor = anchors.find(pair)
     ratio = _ratio(plain, pair, quantity)
     if anchor is None:
-        why = NO_ANCHOR
-        return {"method": UNANCHORED, "ratio": ratio, "verdict": CANNOT_TELL, "why": why}
+        return {"method": UNANCHORED, "ratio": ratio, "verdict": CANNOT_TELL, "why": NO_ANCHOR}
     if anchor.pair == pair:
         why = "it is the anchor: the others are measured against it"
         return {"method": "is the anchor", "ratio": ratio, "verdict": CANNOT_TELL, "why": why}
-    found, counts = relative(pair, anchor, quantity)
-    judged = _verdict(found, quantity, counts, "against_anchor", pair)
-    return {"method": "against the anchor", **judged, "ratio": ratio, "anchor": _name(anchor)}
+    anchored, counts = relative(pair, anchor, quantity)
+    verdict = _verdict(anchored, quantity, counts, "against_anchor", pair)
+    return {"method": "against the anchor", **verdict, "ratio": ratio, "anchor": _name(anchor)}
 
 
-def _verdict(found: Interval, quantity: Metric, counts: tuple[int, int], key: str, pair: Pair) -> dict[str, Any]:
-    """The statistic's word in the quantity's own words, and why where it cannot tell. `counts` are launches."""
+def _verdict(interval: Interval, quantity: Metric, counts: tuple[int, int], key: str, pair: Pair) -> dict[str, Any]:
+    """{key: the interval, "verdict": in the quantity's own words, "why": where it cannot tell}. `counts`: launches."""
     better, worse = quantity.words if quantity.more_is_better else quantity.words[::-1]
-    word = {"faster": better, "slower": worse}.get(found.verdict, found.verdict)
+    word = {"faster": better, "slower": worse}.get(interval.verdict, interval.verdict)
     why = None
     if word == CANNOT_TELL:
         why = TOO_WIDE
@@ -217,29 +216,29 @@ def _verdict(found: Interval, quantity: Metric, counts: tuple[int, int], key: st
                 why += ", in the same blocks as the anchor's"
             if not min(counts):
                 why = "the launches' own values are not in these results: `report DIR` makes them anew from a journal"
-    shown = _ratio(found, pair, quantity) if key == "ratio" else _known(found)
-    return {key: shown, "verdict": word, "why": why}
+    ratio = _ratio(interval, pair, quantity) if key == "ratio" else _as_json(interval)
+    return {key: ratio, "verdict": word, "why": why}
 
 
-def _ratio(found: Interval, pair: Pair, quantity: Metric) -> dict[str, Any] | None:
-    """The ratio of the launches; of the rows' own figures, without an interval, where there are no launches' values."""
-    if found.ratio is None:
-        before, after = (quantity.read(side).value for side in (pair.before, pair.after))
-        found = Interval(after / before if before else None)
-    return _known(found)
+def _ratio(interval: Interval, pair: Pair, quantity: Metric) -> dict[str, Any] | None:
+    """The launches' ratio; without launches' values that of the rows' medians, which has no interval."""
+    if interval.ratio is None:
+        before, after = (quantity.read(side).value for side in pair.both)
+        interval = Interval(after / before if before and after is not None else None)
+    return _as_json(interval)
 
 
-def _known(found: Interval) -> dict[str, Any] | None:
-    return None if found.ratio is None else found.as_json()
+def _as_json(interval: Interval) -> dict[str, Any] | None:
+    return None if interval.ratio is None else interval.as_json()
 
 
 def _set_regression(row: dict[str, Any], quantity: Metric, threshold: float) -> None:
     """A regression is shown where the whole interval lies beyond the threshold; possible where only the ratio does."""
-    found = row["against_anchor"] or row["ratio"]
-    if found is None:
+    interval = row["against_anchor"] or row["ratio"]
+    if interval is None:
         return
     sign = 1 if quantity.more_is_better else -1
-    beyond = {key: value is not None and sign * (1 - value) > threshold for key, value in found.items()}
+    beyond = {key: value is not None and sign * (1 - value) > threshold for key, value in interval.items()}
     shown = row["verdict"] == quantity.words[1] and beyond["high" if quantity.more_is_better else "low"]
     row["regression"] = shown
     row["possible_regression"] = beyond["ratio"] and not shown
@@ -254,8 +253,8 @@ def _why_not_comparable(pair: Pair) -> str:
         return f"other {', '.join(key.replace('_', ' ') for key in pair.differing)}"
     sides = (("before", pair.before), ("after", pair.after))
     return "; ".join(
-        f"{where}: {row['outcome']}: {first_line(row['reason'])}".rstrip(": ")
-        for where, row in sides if row["outcome"] != "ok"
+        f"{side}: {row['outcome']}: {first_line(row['reason'])}".rstrip(": ")
+        for side, row in sides if row["outcome"] != "ok"
     )  # fmt: skip
 
 
@@ -268,9 +267,10 @@ def _which(values: list[float | None]) -> str:
 def _side(row: Row | None, quantity: Metric) -> dict[str, Any] | None:
     if row is None:
         return None
-    read = quantity.read(row) if row["outcome"] == "ok" else None
+    reading = quantity.read(row) if row["outcome"] == "ok" else None
     return {**row_identity(row), "outcome": row["outcome"], "launches": row["launches"], "flags": row["flags"],
-            "value": read and read.value, "low": read and read.low, "high": read and read.high}  # fmt: skip
+            "value": reading and reading.value, "low": reading and reading.low,
+            "high": reading and reading.high}  # fmt: skip
 
 
 def _name(anchor: Anchor) -> str:
@@ -278,15 +278,15 @@ def _name(anchor: Anchor) -> str:
     return f"{row['title']} {row['variant']}"
 
 
-def _used_anchors(found: list[Pair], anchors: Anchors | None) -> list[dict[str, Any]]:
-    """Every anchor that a row was held against, once, with how far the machine moved it."""
-    used: dict[int, tuple[Anchor, Pair]] = {}
-    for pair in found:
+def _used_anchors(matches: list[Pair], anchors: Anchors | None) -> list[dict[str, Any]]:
+    """Every anchor that a row was compared against, once, with its drift."""
+    used: dict[int, Anchor] = {}
+    for pair in matches:
         anchor = anchors.find(pair) if anchors and pair.comparable and not pair.side_by_side else None
         if anchor is not None:
-            used.setdefault(id(anchor), (anchor, pair))
+            used[id(anchor)] = anchor
     return [
         {"name": _name(anchor), "work": workload_title(anchor.pair.either),
          **row_identity(anchor.pair.either), **anchor.drift.as_json(), "doubt": anchor.doubt}
-        for anchor, _ in used.values()
+        for anchor in used.values()
     ]  # fmt: skip

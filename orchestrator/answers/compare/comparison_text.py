@@ -1,4 +1,4 @@
-"""What `compare` found: for a terminal of 100 columns, and as Markdown for a comment on a change."""
+"""The result of `compare`: for a terminal of 100 columns, and as Markdown for a comment on a change."""
 
 from __future__ import annotations
 
@@ -28,37 +28,36 @@ REMEDIES = {
 ACCEPTED = "without an anchor, as asked: drift of the machine between the runs is part of every ratio"
 
 
-def render(found: dict[str, Any]) -> str:
+def render(comparison: dict[str, Any]) -> str:
     """For a terminal."""
-    quantity = METRICS[found["metric"]["key"]]
+    quantity = METRICS[comparison["metric"]["key"]]
     parts = [
         f"{quantity.title} [{quantity.unit}], after / before: {quantity.meaning}",
-        "\n".join(f"{side}: {_run(found[side])}" for side in ("before", "after")),
+        "\n".join(f"{side}: {_run(comparison[side])}" for side in ("before", "after")),
     ]
-    for title, rows in _by_title(found["rows"]).items():
+    for title, rows in _by_title(comparison["rows"]).items():
         heads, lines = _lines(rows, quantity, lambda text: one_line(text, 100))
         parts.append(f"{one_line(title, 90)}\n{grid(heads, lines)}")
-    parts.append("\n".join(_remarks(found, quantity)))
+    parts.append("\n".join(_remarks(comparison, quantity)))
     return "\n\n".join(_wrapped(part) for part in parts if part)
 
 
-def as_markdown(found: dict[str, Any]) -> str:
-    """For a comment on a change: verdicts first, one table a workload, then what a reader must know."""
-    quantity = METRICS[found["metric"]["key"]]
+def as_markdown(comparison: dict[str, Any]) -> str:
+    """For a comment on a change: counts of verdicts, one table per workload, then the remarks."""
+    quantity = METRICS[comparison["metric"]["key"]]
     parts = [
-        f"### {quantity.title}, after / before: {_counted(found)}",
-        "\n".join(f"- {side}: {comment(_run(found[side]))}" for side in ("before", "after")),
+        f"### {quantity.title}, after / before: {_counts(comparison)}",
+        "\n".join(f"- {side}: {comment(_run(comparison[side]))}" for side in ("before", "after")),
     ]
-    for title, rows in _by_title(found["rows"]).items():
+    for title, rows in _by_title(comparison["rows"]).items():
         heads, lines = _lines(rows, quantity, lambda text: comment(one_line(text, 200)))
-        parts += [f"**{comment(one_line(title, 200))}**",
-                  pipe_table(pd.DataFrame(lines, columns=heads), escaped=False)]  # fmt: skip
-    parts.append("\n".join(f"- {comment(line)}" for line in _remarks(found, quantity)[1:]))
+        parts += [f"**{comment(one_line(title, 200))}**", pipe_table(pd.DataFrame(lines, columns=heads), escaped=False)]
+    parts.append("\n".join(f"- {comment(line)}" for line in _remarks(comparison, quantity)[1:]))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def comment(text: str) -> str:
-    """Escaped, and without the marks by which a forge notifies a user (@name) or links another change (#1)."""
+    """Escaped, and such that a forge neither notifies a user (@name) nor links another change (#1)."""
     return escape.escape(text).replace("@", "@<!-- -->").replace("#", "#<!-- -->")
 
 
@@ -70,14 +69,14 @@ def _wrapped(part: str) -> str:
 
 
 def _run(side: dict[str, Any]) -> str:
-    versions = [one_line(each, 40) for each in side["versions"]]
-    machines = ", ".join(one_line(each, 40) for each in side["machines"][:3])
-    named = ", ".join(versions[:4]) + (" …" if len(versions) > 4 else "")
-    return f"{one_line(side['directory'], 120)} (versions {named}; machine {machines})"
+    versions = ", ".join(one_line(version, 40) for version in side["versions"][:4])
+    versions += " …" if len(side["versions"]) > 4 else ""
+    machines = ", ".join(one_line(machine, 40) for machine in side["machines"][:3])
+    return f"{one_line(side['directory'], 120)} (versions {versions}; machine {machines})"
 
 
 def _by_title(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Rows by workload; one that never got a hash stands with its shape's."""
+    """Rows by workload; a row without a workload hash joins the rows of its shape."""
     hashes = {row["title"]: row["workload"] for row in rows if row["workload"]}
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -89,7 +88,7 @@ def _by_title(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 def _lines(
     rows: list[dict[str, Any]], quantity: Metric, text: Callable[[str], str]
 ) -> tuple[list[str], list[list[str]]]:
-    """(heads, lines); the ratio against the anchor has a column only where a row has one."""
+    """(heads, lines) of a table; "against anchor" is a column only where a row has that ratio."""
     anchored = any(row["against_anchor"] for row in rows)
     heads = ["row", "before", "after", "ratio", *(["against anchor"] if anchored else []), "verdict"]
     lines = []
@@ -99,7 +98,7 @@ def _lines(
         verdict = "the anchor" if row["method"] == "is the anchor" else row["verdict"]
         if row["verdict"] not in (*quantity.words, "no difference shown") and row["why"] and verdict != "the anchor":
             verdict += f" ({row['why']})"
-        lines.append([text(row["name"]), *values, *(text(_ratio(each)) for each in ratios), text(verdict)])
+        lines.append([text(row["name"]), *values, *(text(_ratio(ratio)) for ratio in ratios), text(verdict)])
     return heads, lines
 
 
@@ -109,23 +108,22 @@ def _value(side: dict[str, Any] | None, quantity: Metric) -> str:
     return quantity.written(side["value"]).removesuffix(f" {quantity.unit}") if side["outcome"] == "ok" else "-"
 
 
-def _ratio(found: dict[str, Any] | None) -> str:
-    return "-" if found is None else str(Interval(**found))
+def _ratio(interval: dict[str, Any] | None) -> str:
+    return "-" if interval is None else str(Interval(**interval))
 
 
-def _counted(found: dict[str, Any]) -> str:
-    counts = found["counts"]
-    return ", ".join(f"{count} {word}" for word, count in counts.items()) or "nothing was compared"
+def _counts(comparison: dict[str, Any]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in comparison["counts"].items()) or "nothing was compared"
 
 
-def _remarks(found: dict[str, Any], quantity: Metric) -> list[str]:
-    """What a reader must know, most telling first."""
-    rows = found["rows"]
-    lines = [_counted(found)]
-    if found["not_a_measurement"]:
+def _remarks(comparison: dict[str, Any], quantity: Metric) -> list[str]:
+    """What a reader must know, most important first."""
+    rows = comparison["rows"]
+    lines = [_counts(comparison)]
+    if comparison["not_a_measurement"]:
         lines.append(QUICK)
-    lines += _about_failing(found)
-    for anchor in found["anchors"]:
+    lines += _regressions(comparison)
+    for anchor in comparison["anchors"]:
         drift = Interval(*(anchor[key] for key in ("ratio", "low", "high", "level")))
         lines.append(
             f"anchor {one_line(anchor['name'], 100)} ({one_line(anchor['work'], 90)}): {drift}, "
@@ -142,18 +140,17 @@ def _remarks(found: dict[str, Any], quantity: Metric) -> list[str]:
     lines += [text for why, text in REMEDIES.items() if why in whys]
     if NO_ANCHOR not in whys and any(row["method"] == UNANCHORED for row in rows):
         lines.append(ACCEPTED)
-    same = [row for row in rows if row["same_software"] and row["verdict"] in quantity.words and row["anchor"]]
+    unchanged = [row for row in rows if row["same_software"] and row["verdict"] in quantity.words and row["anchor"]]
     lines += [
         f"{one_line(row['name'], 100)} is {row['verdict']} though its software is the same: the machine, or chance, "
         "treats it other than the anchor; trust no difference smaller than this one"
-        for row in same
+        for row in unchanged
     ]
-    if rows and all(row["same_software"] for row in rows if row["ratio"]) and found["anchors"]:
+    if rows and all(row["same_software"] for row in rows if row["ratio"]) and comparison["anchors"]:
         lines.append("no engine's image differs: what differs is the machine or its state; --no-anchor compares that")
     lines += _differences(rows) + _flags(rows)
-    levels = sorted({
-        each["level"] for row in rows if (each := row["against_anchor"] or row["ratio"]) and each["level"]
-    })  # fmt: skip
+    intervals = [row["against_anchor"] or row["ratio"] for row in rows]
+    levels = sorted({interval["level"] for interval in intervals if interval and interval["level"]})
     if levels:
         better, worse = quantity.words
         lines.append(f"intervals over launches, exact level {', '.join(f'{level:.4f}' for level in levels)}; "
@@ -162,50 +159,49 @@ def _remarks(found: dict[str, Any], quantity: Metric) -> list[str]:
 
 
 def _flags(rows: list[dict[str, Any]]) -> list[str]:
-    """What was noted while a row was measured, once for all rows of which it was."""
-    noted: dict[Flag, list[str]] = {}
+    """The note of every flag, once for all rows that have it."""
+    flagged: dict[Flag, list[str]] = {}
     for row in rows:
         for side in ("before", "after"):
             for flag in known_flags((row[side] or {}).get("flags", [])):
                 if flag is not Flag.NOT_A_MEASUREMENT:
-                    noted.setdefault(flag, []).append(f"{row['name']} {side}")
-    return [f"note: {flag.note} ({_some(names)})" for flag, names in sorted(noted.items())]
+                    flagged.setdefault(flag, []).append(f"{row['name']} {side}")
+    return [f"note: {flag.note} ({_some(names)})" for flag, names in sorted(flagged.items())]
 
 
-def _about_failing(found: dict[str, Any]) -> list[str]:
-    if found["threshold"] is None:
+def _regressions(comparison: dict[str, Any]) -> list[str]:
+    if comparison["threshold"] is None:
         return []
-    limit = f"{100 * found['threshold']:.4g} %"
-    if found["regressions"]:
-        lines = [f"REGRESSION, shown to be more than {limit}, or lost: {_named(found['regressions'])}"]
+    limit = f"{100 * comparison['threshold']:.4g} %"
+    if comparison["regressions"]:
+        lines = [f"REGRESSION, shown to be more than {limit}, or lost: {_joined(comparison['regressions'])}"]
     else:
         lines = [f"no regression of more than {limit} is shown"]
-    if found["possible_regressions"]:
-        lines.append(f"may be more than {limit}, the interval leaves it open: {_named(found['possible_regressions'])}: "
-                     "take more launches")  # fmt: skip
-    unclear = found["counts"].get(CANNOT_TELL, 0) + found["counts"].get("not comparable", 0)
-    if unclear:
-        lines.append(
-            f"inconclusive for {unclear} of {len(found['rows'])} rows: that is no failure, and no proof either"
-        )
+    if comparison["possible_regressions"]:
+        names = _joined(comparison["possible_regressions"])
+        lines.append(f"may be more than {limit}, the interval leaves it open: {names}: take more launches")
+    counts, total = comparison["counts"], len(comparison["rows"])
+    inconclusive = counts.get(CANNOT_TELL, 0) + counts.get("not comparable", 0)
+    if inconclusive:
+        lines.append(f"inconclusive for {inconclusive} of {total} rows: that is no failure, and no proof either")
     return lines
 
 
-def _named(names: list[str]) -> str:
+def _joined(names: list[str]) -> str:
     return ", ".join(one_line(name, 100) for name in names)
 
 
 def _some(names: list[str]) -> str:
-    return _named(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return _joined(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _differences(rows: list[dict[str, Any]]) -> list[str]:
-    """Keys in which the two sides differ, once for all rows that share a difference."""
+    """The differences of the two sides, once for all rows that share one."""
     shared: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
-        for each in row["differing"]:
-            key = each["key"], one_line(each["before"], 60), one_line(each["after"], 60)
-            shared.setdefault(key, []).append(row["name"])
+        for difference in row["differing"]:
+            values = one_line(difference["before"], 60), one_line(difference["after"], 60)
+            shared.setdefault((difference["key"], *values), []).append(row["name"])
     return [
         f"{key.replace('_', ' ')} differs: {before} before, {after} after ({_some(names)})"
         for (key, before, after), names in shared.items()

@@ -1,1 +1,1 @@
-"""Measuring a recorded row again."""
+"""Replays a recorded row: measures it again, and compares."""

@@ -30,7 +30,7 @@ CHECK_OUT = "check out the suite's commit {commit} and replay there"
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that has to be the same and is not, and what to do about it."""
+    """A property that must be the same on both sides and is not, and what to do about it."""
 
     what: str
     original: str
@@ -38,85 +38,87 @@ class Difference:
     remedy: str
 
 
-# -- what must be the same -------------------------------------------------------------------------------------------
+# -- what must be the same ---------------------------------------------------------------------------------------------
 
 
-def machine_differences(there: RecordedRow, device: Device | None, host: dict[str, Any], why: str) -> list[Difference]:
-    """Device and processor. `device` is None where this machine has none of that kind, `why` says what was found."""
-    was, found = there.run["device"], []
+def machine_differences(
+    original: RecordedRow, device: Device | None, host: dict[str, Any], why: str
+) -> list[Difference]:
+    """Device and processor. `device` is None where this machine has none of that kind, for the reason `why`."""
+    recorded, differences = original.run["device"], []
     remedy = "replay on the machine that measured it; to measure this one use `run`"
-    if device is None or (device.kind, device.name) != (was["kind"], was["name"]):
+    if device is None or (device.kind, device.name) != (recorded["kind"], recorded["name"]):
         here = f"{device.kind} - {device.name}" if device else why
-        found.append(Difference("device", f"{was['kind']} - {was['name']}", here, remedy))
+        differences.append(Difference("device", f"{recorded['kind']} - {recorded['name']}", here, remedy))
     for key in PROCESSOR:
-        before, now = there.run["host"].get(key), host.get(key)
+        before, now = original.run["host"].get(key), host.get(key)
         if before != now and None not in (before, now):
-            found.append(Difference(key.replace("_", " "), str(before), str(now), remedy))
-    return found
+            differences.append(Difference(key.replace("_", " "), str(before), str(now), remedy))
+    return differences
 
 
-def model_differences(there: RecordedRow, model: Model) -> list[Difference]:
-    """The model's hash, and which of its files are others."""
-    if model.digest == there.model["digest"]:
+def model_differences(original: RecordedRow, model: Model) -> list[Difference]:
+    """The model's hash, with the names of the files that differ."""
+    if model.digest == original.model["digest"]:
         return []
-    before, now = there.model["manifest"], model.manifest
-    others = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-    named = f" ({', '.join(others[:3])}{' and others' if len(others) > 3 else ''})" if others else ""
+    before, now = original.model["manifest"], model.manifest
+    changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    files = f" ({', '.join(changed[:3])}{' and others' if len(changed) > 3 else ''})" if changed else ""
     return [
         Difference(
-            "model", there.model["digest"][:12], model.digest[:12] + named,
+            "model", original.model["digest"][:12], model.digest[:12] + files,
             "bring the files that were measured, and name their directory or revision with --model",
         )
     ]  # fmt: skip
 
 
-def image_differences(there: RecordedRow, prepared: Prepared) -> list[Difference]:
-    """An image of the same id, or one rebuilt with the same name: the name is a hash over all that goes into it."""
-    planned = there.planned
+def image_differences(original: RecordedRow, prepared: Prepared) -> list[Difference]:
+    """The image, unless its id is the same, or its name, which is a hash of everything that it is built from."""
+    planned = original.planned
     if prepared.id == planned["image_id"] or prepared.tag == planned["image"]:
         return []
-    remedy = f"{check_out(there)}, or bring the image itself (`docker save`, `docker load`)"
-    if there.run["isolation"] == "venv":
-        remedy = check_out(there)
+    remedy = f"{check_out(original)}, or bring the image itself (`docker save`, `docker load`)"
+    if original.run["isolation"] == "venv":
+        remedy = check_out(original)
     return [Difference("image", planned["image"], prepared.tag, remedy)]
 
 
-def artefact_differences(there: RecordedRow, artefact: Path | None) -> list[Difference]:
-    """What the engine loads; nothing is known of runs older than the record of it."""
-    was, here = there.planned.get("artefact"), identity(artefact)
-    if was is None or here is None or was["digest"] == here["digest"]:
+def artefact_differences(original: RecordedRow, artefact: Path | None) -> list[Difference]:
+    """The file that the engine loads; journals that do not record it are not compared."""
+    recorded, here = original.planned.get("artefact"), identity(artefact)
+    if recorded is None or here is None or recorded["digest"] == here["digest"]:
         return []
-    remedy = f"{check_out(there)}, or bring {was['name']} from the other machine's .cache/artefacts"
-    return [Difference("artefact", was["digest"][:12], here["digest"][:12], remedy)]
+    remedy = f"{check_out(original)}, or bring {recorded['name']} from the other machine's .cache/artefacts"
+    return [Difference("artefact", recorded["digest"][:12], here["digest"][:12], remedy)]
 
 
-def job_differences(there: RecordedRow, cell: Cell, threads: int) -> list[Difference]:
-    """The job that this version of the suite would give for the same ids, thread count and repetitions."""
-    job = there.job
-    mine = with_gates(make_job(cell, job.device, job.model, job.prompts, job.repetitions, threads))
+def job_differences(original: RecordedRow, cell: Cell, threads: int) -> list[Difference]:
+    """The recorded job against the one that this checkout makes of the same ids, thread count and repetitions."""
+    job = original.job
+    current = with_gates(make_job(cell, job.device, job.model, job.prompts, job.repetitions, threads))
     return [
-        Difference(f"job: {name}", _short(value), _short(getattr(mine, name)), check_out(there))
+        Difference(f"job: {name}", _short(value), _short(getattr(current, name)), check_out(original))
         for name, value in sorted(vars(job).items())
-        if value != getattr(mine, name)
+        if value != getattr(current, name)
     ]
 
 
-def launch_differences(there: RecordedRow, count: int) -> list[Difference]:
-    """Both sides need an interval."""
+def launch_differences(original: RecordedRow, count: int) -> list[Difference]:
+    """Too few launches for an interval, on either side."""
     needed = stats.MIN_LAUNCHES
-    before = there.row["launches"]
-    found = []
+    before = original.row["launches"]
+    differences = []
     if before < needed:
         remedy = f"measure it with --profile standard first: an interval needs {needed} launches"
-        found.append(Difference("launches of the original", str(before), f"{needed} needed", remedy))
+        differences.append(Difference("launches of the original", str(before), f"{needed} needed", remedy))
     if count < needed:
-        found.append(Difference("launches", str(before), str(count), f"use --launches {needed} or more"))
-    return found
+        differences.append(Difference("launches", str(before), str(count), f"use --launches {needed} or more"))
+    return differences
 
 
-def loaded_differences(there: RecordedRow, row: dict[str, Any]) -> list[Difference]:
-    """What the engine said that it loaded, and with how many threads it ran."""
-    before, now = there.row, row
+def loaded_differences(original: RecordedRow, row: dict[str, Any]) -> list[Difference]:
+    """What the engine reported to have loaded, its version, and its number of threads."""
+    before, now = original.row, row
     pairs = {
         "threads": (before["threads"], now["threads"]),
         "engine version": (before["engine_version"], now["engine_version"]),
@@ -130,26 +132,26 @@ def loaded_differences(there: RecordedRow, row: dict[str, Any]) -> list[Differen
     ]
 
 
-def noted(there: RecordedRow, host: dict[str, Any], prepared: Prepared) -> list[str]:
-    """What may move a figure and is no reason to refuse one."""
-    before = there.run["host"]
-    found = [
+def noted(original: RecordedRow, host: dict[str, Any], prepared: Prepared) -> list[str]:
+    """Remarks on differences that may affect a figure, but do not prevent a comparison."""
+    before = original.run["host"]
+    remarks = [
         f"{key.replace('_', ' ')}: {before[key]} there, {host[key]} here"
         for key in NOTED
         if key in before and key in host and before[key] != host[key]
     ]
-    if "artefact" not in there.planned:
-        found.append("the original does not say which artefact it loaded: compared by what the engine loaded")
-    if prepared.id != there.planned["image_id"] and prepared.tag == there.planned["image"]:
-        found.append(f"image {prepared.tag} was rebuilt: the same content under another id")
-    return found
+    if "artefact" not in original.planned:
+        remarks.append("the original does not say which artefact it loaded: compared by what the engine loaded")
+    if prepared.id != original.planned["image_id"] and prepared.tag == original.planned["image"]:
+        remarks.append(f"image {prepared.tag} was rebuilt: the same content under another id")
+    return remarks
 
 
-# -- the verdict -----------------------------------------------------------------------------------------------------
+# -- the verdict -------------------------------------------------------------------------------------------------------
 
 
 def compare_tokens(before: list[Path], now: list[Path]) -> tuple[bool | None, str]:
-    """(identical, in words); None where they cannot be compared."""
+    """(whether they are identical, the same in words); None where they cannot be compared."""
     theirs, unsteady = recorded_row.tokens(before)
     if unsteady:
         return None, f"not compared: the original's own launches differ ({unsteady})"
@@ -172,9 +174,11 @@ def replay_verdict(
     differences: list[Difference], ratio: Interval | None, tokens: tuple[bool | None, str], tolerance: float,
     failure: str | None = None,
 ) -> tuple[str, str]:  # fmt: skip
-    """(word, reason). `ratio` is what stats.unpaired gives, None where nothing was measured; `failure` says why."""
+    """(verdict, reason). `ratio` is that of stats.unpaired, None where nothing was measured because of `failure`."""
     if differences:
-        return NOT_COMPARABLE, "not the same: " + ", ".join(dict.fromkeys(each.what for each in differences))
+        return NOT_COMPARABLE, "not the same: " + ", ".join(
+            dict.fromkeys(difference.what for difference in differences)
+        )
     if failure:
         return NOT_REPRODUCED, f"the replay ended {failure}"
     if ratio is None or ratio.low is None:
@@ -194,23 +198,23 @@ def replay_verdict(
 
 
 def conclusion(
-    there: RecordedRow, again: RecordedRow | None, differences: list[Difference], notes: list[str], tolerance: float,
-    failure: str | None = None,
+    original: RecordedRow, replayed: RecordedRow | None, differences: list[Difference], notes: list[str],
+    tolerance: float, failure: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Both figures and the verdict, JSON-serialisable. `again` is None where nothing was measured."""
+    """Both figures and the verdict, JSON-serialisable. `replayed` is None where nothing was measured."""
     ratio = None
     tokens: tuple[bool | None, str] = (None, "not compared: nothing was measured")
-    if again is not None:
-        ratio = stats.unpaired(again.row[METRIC]["values"], there.row[METRIC]["values"])
-        tokens = compare_tokens(there.launches, again.launches)
+    if replayed is not None:
+        ratio = stats.unpaired(replayed.row[METRIC]["values"], original.row[METRIC]["values"])
+        tokens = compare_tokens(original.launches, replayed.launches)
     word, reason = replay_verdict(differences, ratio, tokens, tolerance, failure)
     return {
-        "schema": 1, "verdict": word, "reason": reason, "label": there.label, "engine": there.row["engine"],
-        "variant": there.row["variant"], "workload": there.planned["workload"], "metric": METRIC,
+        "schema": 1, "verdict": word, "reason": reason, "label": original.label, "engine": original.row["engine"],
+        "variant": original.row["variant"], "workload": original.planned["workload"], "metric": METRIC,
         "tolerance": tolerance, "ratio": ratio and ratio.as_json(),
         "tokens": {"identical": tokens[0], "detail": tokens[1]},
-        "original": _side(there), "replay": _side(again) if again else None,
-        "differences": [asdict(each) for each in differences], "notes": notes,
+        "original": _side(original), "replay": _side(replayed) if replayed else None,
+        "differences": [asdict(difference) for difference in differences], "notes": notes,
     }  # fmt: skip
 
 
@@ -224,10 +228,10 @@ def _side(side: RecordedRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def render(found: dict[str, Any], there: RecordedRow) -> str:
+def render(conclusion: dict[str, Any], original: RecordedRow) -> str:
     """The conclusion for a terminal."""
-    lines = [f"replay of {found['engine']} {found['variant']} - {workload_title(there.row)}"]
-    sides = [("original", found["original"]), ("replay", found["replay"])]
+    lines = [f"replay of {conclusion['engine']} {conclusion['variant']} - {workload_title(original.row)}"]
+    sides = [("original", conclusion["original"]), ("replay", conclusion["replay"])]
     for name, side in sides:
         if side is None:
             lines.append(f"  {name:<9} not measured")
@@ -238,21 +242,21 @@ def render(found: dict[str, Any], there: RecordedRow) -> str:
             f"{side['launches']} launches, {side['time']}"
         )
         lines += [f"            {flag.note}" for flag in known_flags(side["flags"])]
-    if found["ratio"]:
-        ratio = Interval(**found["ratio"])
+    if conclusion["ratio"]:
+        ratio = Interval(**conclusion["ratio"])
         level = ", no interval" if ratio.level is None else f" at level {ratio.level:.4f}"
-        lines.append(f"  ratio     {ratio}{level}; tolerance 1 ± {found['tolerance']:g}")
-        lines.append(f"  tokens    {found['tokens']['detail']}")
-    lines += [f"  noted     {note}" for note in found["notes"]]
-    for each in found["differences"]:
-        lines.append(f"  differs   {each['what']}: {each['original']} there, {each['here']} here")
-        lines.append(f"            -> {each['remedy']}")
-    return "\n".join([*lines, f"{found['verdict']}: {found['reason']}"])
+        lines.append(f"  ratio     {ratio}{level}; tolerance 1 ± {conclusion['tolerance']:g}")
+        lines.append(f"  tokens    {conclusion['tokens']['detail']}")
+    lines += [f"  noted     {note}" for note in conclusion["notes"]]
+    for difference in conclusion["differences"]:
+        lines.append(f"  differs   {difference['what']}: {difference['original']} there, {difference['here']} here")
+        lines.append(f"            -> {difference['remedy']}")
+    return "\n".join([*lines, f"{conclusion['verdict']}: {conclusion['reason']}"])
 
 
-def check_out(there: RecordedRow) -> str:
-    """What to do where the suite itself has changed since."""
-    commit = (there.run["host"].get("suite") or {}).get("commit")
+def check_out(original: RecordedRow) -> str:
+    """The remedy where the suite itself has changed since."""
+    commit = (original.run["host"].get("suite") or {}).get("commit")
     return CHECK_OUT.format(commit=commit[:12]) if commit else "replay with the version of the suite that measured it"
 
 

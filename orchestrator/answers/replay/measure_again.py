@@ -1,4 +1,4 @@
-"""A recorded row, measured again. Everything that must be the same is looked at first, what costs least before all."""
+"""Measures a recorded row again, after comparing everything that must be the same, the cheapest comparison first."""
 
 from __future__ import annotations
 
@@ -31,64 +31,64 @@ from orchestrator.run.session import Setup, Workbench, open_session
 from orchestrator.sandbox.task import Prepared
 
 FILE = "replay.json"
-WALL_S = 3600  # where a journal does not say how long a launch might take
+WALL_S = 3600  # the time limit of a launch where the journal records none
 
 
 class Remeasurement:
-    """One per command. `anyway` measures even where the verdict can only be `not comparable`."""
+    """The replay of one row. `anyway` measures even where the verdict can only be `not comparable`."""
 
-    def __init__(self, there: RecordedRow, count: int, workspace: Workspace, progress: Progress, anyway: bool):
-        self._there, self._count, self._progress, self._anyway = there, count, progress, anyway
+    def __init__(self, original: RecordedRow, count: int, workspace: Workspace, progress: Progress, anyway: bool):
+        self._original, self._count, self._progress, self._anyway = original, count, progress, anyway
         self._workspace, self._engines = workspace, engine_yaml.discover(workspace.root)
         self._host = host.facts()
         self._differences: list[Difference] = []
         self._notes: list[str] = []
         self._failure: str | None = None
-        self._again: RecordedRow | None = None
+        self._replayed: RecordedRow | None = None
 
-    def go(self, directory: Path, model_spec: str | None, with_quality: bool | None, matrix: str) -> bool:
-        """Compare, and measure into `directory` where it makes sense. False if the run was interrupted.
+    def run(self, directory: Path, model_spec: str | None, with_quality: bool | None, matrix: str) -> bool:
+        """Compare, and measure into `directory` unless the rows differ. False if the run was interrupted.
 
-        Raises UserError where the original's engine or model is not to be had, CellError where nothing can be built.
+        Raises UserError where the original's engine or model is not available, CellError where a build fails.
         """
-        there = self._there
+        original = self._original
         device, why = self._device()
         cell = self._cell()
-        threads = there.job.threads
-        self._differences += differences.machine_differences(there, device, self._host, why)
-        self._differences += differences.launch_differences(there, self._count)
+        threads = original.job.threads
+        self._differences += differences.machine_differences(original, device, self._host, why)
+        self._differences += differences.launch_differences(original, self._count)
         if cell is None or device is None:
             return True
-        self._differences += differences.job_differences(there, cell, threads)
-        name = model_spec or there.run["model"]
+        self._differences += differences.job_differences(original, cell, threads)
+        name = model_spec or original.run["model"]
         subject = self._subject(name, is_given=bool(model_spec))
-        self._differences += differences.model_differences(there, subject.model)
+        self._differences += differences.model_differences(original, subject.model)
         if self._differences and not self._anyway:
             return True
         plan = Plan(self._request(device, cell, name, with_quality), (cell,), subject)
-        setup = Setup(there.run["isolation"], threads, memory_limit=there.run.get("memory_limit"))
+        setup = Setup(original.run["isolation"], threads, memory_limit=original.run.get("memory_limit"))
         with open_session(self._workspace, device, setup, self._engines, self._progress) as bench:
             return self._measure(plan, directory, bench, matrix)
 
     def conclusion(self, tolerance: float) -> dict[str, Any]:
-        """See replay.conclusion."""
+        """See `differences.conclusion`."""
         return differences.conclusion(
-            self._there, self._again, self._differences, self._notes, tolerance, self._failure
-        )  # fmt: skip
+            self._original, self._replayed, self._differences, self._notes, tolerance, self._failure
+        )
 
     def _measure(self, plan: Plan, directory: Path, bench: Workbench, matrix: str) -> bool:
-        there, (cell,) = self._there, plan.cells
+        original, (cell,) = self._original, plan.cells
         image = self._image(cell.engine, bench)
         artefact = Artefacts(bench).ensure(cell.engine, cell.variant, plan.subject, image)
-        self._differences += differences.image_differences(there, image)
-        self._differences += differences.artefact_differences(there, artefact)
-        self._notes = differences.noted(there, self._host, image)
+        self._differences += differences.image_differences(original, image)
+        self._differences += differences.artefact_differences(original, artefact)
+        self._notes = differences.noted(original, self._host, image)
         if self._differences and not self._anyway:
             return True
         self._progress.say(f"image: {image.tag} ({image.id[:19]})")
         for difference in self._differences:
             self._progress.say(f"measured anyway, though not comparable: {difference.what}")
-        scenario = Generation(prompts={there.shape: there.job.prompts})
+        scenario = Generation(prompts={original.shape: original.job.prompts})
         uninterrupted = measure(plan, directory, bench, scenario, prepared={cell.engine.name: image})
         summary = summarise(directory)
         path = write.write(directory, summary, matrix)
@@ -98,44 +98,44 @@ class Remeasurement:
         return uninterrupted
 
     def _image(self, engine: Engine, bench: Workbench) -> Prepared:
-        """The very image of the original, by its id, as long as it is still here; else one that is built now."""
-        planned = self._there.planned
+        """The original's own image, by its id, where it still exists; else a newly built one."""
+        planned = self._original.planned
         image = bench.sandbox.recall(planned["image"], planned["image_id"], tuple(planned["recipe"]))
         return image or bench.sandbox.prepare(engine, bench.device.kind)
 
     def _read_back(self, directory: Path, rows: list[dict[str, Any]]) -> None:
-        row = next(each for each in rows if recorded_row.label_of(each) == self._there.label)
+        row = next(row for row in rows if recorded_row.label_of(row) == self._original.label)
         if row["outcome"] != "ok":
             self._failure = f"{row['outcome']}: {first_line(row['reason'])}"
             return
-        self._again = recorded_row.read(directory, list(journal.read(directory)), row)
-        self._differences += differences.loaded_differences(self._there, self._again.row)
+        self._replayed = recorded_row.read(directory, list(journal.read(directory)), row)
+        self._differences += differences.loaded_differences(self._original, self._replayed.row)
 
-    # -- what there is on this machine --------------------------------------------------------------------------------
+    # -- this machine's counterparts of what the original used ---------------------------------------------------------
 
     def _device(self) -> tuple[Device | None, str]:
-        """The device of the original's kind, the very same GPUs where they are here; or None and why there is none."""
-        was = self._there.run["device"]
-        gpus = ",".join(was["ids"]) if was["kind"] in ("cuda", "rocm") else None
+        """(a device of the original's kind, the same GPUs if possible, ""); or (None, the reason why there is none)."""
+        recorded = self._original.run["device"]
+        gpus = ",".join(recorded["ids"]) if recorded["kind"] in ("cuda", "rocm") else None
         why = ""
         for wanted in dict.fromkeys((gpus, None)):
             try:
-                return choose_device(was["kind"], wanted, self._progress.say), ""
+                return choose_device(recorded["kind"], wanted, self._progress.say), ""
             except UserError as error:
                 why = str(error)
         return None, why
 
     def _cell(self) -> Cell | None:
-        """The row's engine and variant in this checkout; None, and a difference, where it has them no more."""
-        row = self._there.row
+        """The row's engine and variant in this checkout; None, and a difference, where it lacks one of them."""
+        row = self._original.row
         engine = self._engines.get(row["engine"])
         variant = engine.variants.get(row["variant"]) if engine else None
         if engine is None or variant is None:
             what = "variant" if engine else "engine"
-            missing = Difference(what, row[what], "not in this checkout", differences.check_out(self._there))
+            missing = Difference(what, row[what], "not in this checkout", differences.check_out(self._original))
             self._differences.append(missing)
             return None
-        return Cell(engine, variant, self._there.shape)
+        return Cell(engine, variant, self._original.shape)
 
     def _subject(self, name: str, is_given: bool) -> Subject:
         try:
@@ -146,8 +146,8 @@ class Remeasurement:
             raise UserError(f"{error} (the original's model: say with --model where it lies now)") from error
 
     def _request(self, device: Device, cell: Cell, model: str, with_quality: bool | None) -> Request:
-        """What the original's run was asked for, of this one cell, as often as this command wants it."""
-        job, run = self._there.job, self._there.run
+        """The original's request, restricted to this cell, with this command's number of launches."""
+        job, run = self._original.job, self._original.run
         return Request(
             device=device, model=model,
             profile=Profile(run["profile"], self._count, job.repetitions, run["is_measurement"]),

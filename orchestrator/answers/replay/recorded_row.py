@@ -1,4 +1,4 @@
-"""One measured cell of a results directory, with all that is needed to measure it again."""
+"""Reads one measured cell of a results directory, with everything needed to measure it again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOW = (
 
 @dataclass(frozen=True)
 class RecordedRow:
-    """What was measured, as its journal and its first good launch tell it."""
+    """A measured cell, from the journal and its first good launch."""
 
     directory: Path  # of the results
     run: dict[str, Any]  # the journal's record of the request
@@ -42,11 +42,10 @@ class RecordedRow:
 def find(path: Path, row: str | None) -> RecordedRow:
     """The cell that `path` (a file or folder of a launch, or a results directory) and `row` name.
 
-    `row` is ENGINE:VARIANT or a cell's label. Raises UserError where that is no cell, more than one, or one that has no
-    figures.
+    `row` is ENGINE:VARIANT or a cell's label. Raises UserError where that is no cell, several, or one without figures.
     """
     path = path.resolve()
-    directory = next((each for each in (path, *path.parents) if (each / journal.NAME).is_file()), None)
+    directory = next((parent for parent in (path, *path.parents) if (parent / journal.NAME).is_file()), None)
     if directory is None:
         merged = path.is_dir() and (path / "summary.json").is_file()
         why = f"holds no {journal.NAME} (a merged directory?)" if merged else "belongs to no results directory"
@@ -60,8 +59,7 @@ def find(path: Path, row: str | None) -> RecordedRow:
     else:
         label = None
     summary = merge.load(directory)
-    found = _choose(directory, summary["rows"], label, row)
-    return read(directory, records, found)
+    return read(directory, records, _choose(directory, summary["rows"], label, row))
 
 
 def read(directory: Path, records: list[dict[str, Any]], row: dict[str, Any]) -> RecordedRow:
@@ -75,11 +73,11 @@ def read(directory: Path, records: list[dict[str, Any]], row: dict[str, Any]) ->
     planned: dict[str, Any] = {}
     for record in records:
         if record["kind"] == "run":
-            current = record
+            latest_run = record
         if record["kind"] == "model":
-            known = record
-        if record["kind"] == "cell" and record["label"] == label:  # a resumed run says it again
-            run, model, planned = current, known, record
+            latest_model = record
+        if record["kind"] == "cell" and record["label"] == label:  # a resumed run records it again
+            run, model, planned = latest_run, latest_model, record
     if not planned:
         raise UserError(f"{directory / journal.NAME} does not hold the plan of {label}: it is damaged")
     latest = {
@@ -92,20 +90,20 @@ def read(directory: Path, records: list[dict[str, Any]], row: dict[str, Any]) ->
 
 
 def label_of(row: dict[str, Any]) -> str:
-    """A row's cell, named as the journal names it."""
+    """The label of a row's cell in the journal."""
     return f"{row['engine']}-{row['variant']}-b{row['batch_size']}-p{row['prompt_tokens']}-n{row['new_tokens']}"
 
 
-def tokens(launches: list[Path]) -> tuple[dict[int, list], str | None]:
-    """What the launches generated, {iteration: ids [steps][batch]}, and where two of them differ, None if nowhere."""
-    found: dict[int, list] = {}
+def tokens(launches: list[Path]) -> tuple[dict[int, list[list[int]]], str | None]:
+    """({iteration: generated ids [steps][batch]}, where two launches differ; None if nowhere)."""
+    ids: dict[int, list[list[int]]] = {}
     for directory in launches:
         for sample in read_samples(directory):
             if sample.phase not in ("warmup", "measure"):
                 continue
-            if found.setdefault(sample.i, sample.ids) != sample.ids:
-                return found, f"iteration {sample.i} of {directory.name}"
-    return found, None
+            if ids.setdefault(sample.i, sample.ids) != sample.ids:
+                return ids, f"iteration {sample.i} of {directory.name}"
+    return ids, None
 
 
 def _label_of_launch(directory: Path, records: list[dict[str, Any]], launch: str) -> str:
@@ -116,21 +114,21 @@ def _label_of_launch(directory: Path, records: list[dict[str, Any]], launch: str
 
 
 def _choose(directory: Path, rows: list[dict[str, Any]], label: str | None, asked: str | None) -> dict[str, Any]:
-    named = [row for row in rows if label is None or label_of(row) == label]
+    matches = [row for row in rows if label is None or label_of(row) == label]
     if asked is not None:
-        named = [row for row in named if asked in (f"{row['engine']}:{row['variant']}", label_of(row))]
-    if len(named) == 1:
-        return named[0]
-    choices = named or rows
+        matches = [row for row in matches if asked in (f"{row['engine']}:{row['variant']}", label_of(row))]
+    if len(matches) == 1:
+        return matches[0]
+    choices = matches or rows
     names = [f"{row['engine']}:{row['variant']}" for row in choices]
     if len(set(names)) < len(names):  # several shapes
         names = [label_of(row) for row in choices]
-    what = "several rows match" if named else f"no row is {asked!r}"
+    what = "several rows match" if matches else f"no row is {asked!r}"
     raise UserError(f"{directory}: {what}: say which with --row, one of {', '.join(names)}")
 
 
 def _job(launch: Path) -> Job:
-    """job.json without what a launch adds to its cell's job: paths, and the exam of the first one."""
+    """job.json without what a launch adds to its cell's job: paths and, in the first launch, the exam."""
     try:
         job = read_job(launch)
     except (OSError, Unreadable) as error:

@@ -1,7 +1,8 @@
-"""How a figure moves with the shape of the work: only where several shapes were measured."""
+"""Charts of a metric over the shape of the work, where several shapes were measured."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -10,15 +11,10 @@ from orchestrator.report.charts.style import Figure
 from orchestrator.report.formatting import milliseconds, speed
 from orchestrator.results.row import Row
 
-LINES = 30  # more are a tangle
-WHO = (
-    "engine",
-    "variant",
-    "model",
-    "device",
-    "machine",
-    "isolation",
-)  # runs that differ in the shape alone may be merged
+LINES = 30  # more would not be legible
+DASHES = ("solid", "dash", "dot", "dashdot")
+# A contender. Not the run, so that merged runs that differ only in the shape make one line.
+WHO = ("engine", "variant", "model", "device", "machine", "isolation")
 
 
 def latency_over_context(summary: dict[str, Any]) -> Figure | None:
@@ -39,7 +35,7 @@ def throughput_over_batch(summary: dict[str, Any]) -> Figure | None:
     )  # fmt: skip
 
 
-def _who(row: Row) -> tuple:
+def _who(row: Row) -> tuple[Any, ...]:
     return tuple(row.get(key) for key in WHO)
 
 
@@ -47,8 +43,8 @@ def _over(
     summary: dict[str, Any], title: str, *, along: str, fixed: tuple[str, ...], metric: str, scale: float,
     titles: tuple[str, str], about: Callable[[Row], str],
 ) -> Figure | None:  # fmt: skip
-    """Lines of rows that differ only in `along`."""
-    lines: dict[tuple, list[Row]] = {}
+    """One line for all rows that differ only in `along`."""
+    lines: dict[tuple[Any, ...], list[Row]] = {}
     for row in summary["rows"]:
         if row["outcome"] == "ok" and row[metric]:
             lines.setdefault(tuple(row.get(key) for key in (*WHO, *fixed)), []).append(row)
@@ -57,20 +53,19 @@ def _over(
         return None
     shown = sorted(several, key=lambda rows: -max(row["decode_tps"]["median"] for row in rows if row["decode_tps"]))
     shown = shown[:LINES]
-    note = (
-        f"The {len(shown)} fastest of {len(several)} lines; the table has all." if len(shown) < len(several) else None
-    )
+    left_out = len(several) - len(shown)
+    note = f"The {len(shown)} fastest of {len(several)} lines; the table has all." if left_out else None
     heads = [rows[0] for rows in shown]
     differing = [key for key in ("model", *fixed) if len({row[key] for row in heads}) > 1]
-    people = {_who(row): row for row in heads}
-    names = dict(zip(people, style.names(list(people.values())), strict=True))
-    colours, data, seen = style.colours(summary), [], {}
+    contenders = {_who(row): row for row in heads}
+    names = dict(zip(contenders, style.names(list(contenders.values())), strict=True))
+    colours, data = style.colours(summary), []
+    lines_drawn: Counter[str] = Counter()  # by engine
     for rows in shown:
         name = names[_who(rows[0])]
         ordered = sorted(rows, key=lambda row: row[along])
         values = [row[metric] for row in ordered]
         engine = ordered[0]["engine"]
-        seen[engine] = seen.get(engine, -1) + 1
         extra = ", ".join(f"{key.replace('_', ' ')} {ordered[0][key]}" for key in differing)
         full = style.plain(f"{name} ({extra})", 80) if extra else name
         data.append({
@@ -78,9 +73,10 @@ def _over(
             "x": [row[along] for row in ordered], "y": [scale * value["median"] for value in values],
             "error_y": style.error(values, scale), "hoverinfo": "text",
             "hovertext": [f"<b>{name}</b><br>" + style.hover(about(row), extra) for row in ordered],
-            "line": {"color": colours[engine], "dash": ("solid", "dash", "dot", "dashdot")[seen[engine] % 4]},
+            "line": {"color": colours[engine], "dash": DASHES[lines_drawn[engine] % len(DASHES)]},
             "marker": {"symbol": style.symbol(ordered[0]["precision"]), "size": 9},
         })  # fmt: skip
+        lines_drawn[engine] += 1
     xs = sorted({x for trace in data for x in trace["x"]})
     return style.figure(
         title, data, note,

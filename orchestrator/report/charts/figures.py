@@ -1,8 +1,8 @@
 """The charts, as Plotly figures (plain dicts of "data" and "layout"), for the page and for pictures.
 
-for figure in charts.figures(summary):
-    figure.name, figure.title, figure.about     # "speed-quality", "Speed against quality", what work it is about
-    figure.figure or figure.lacking             # the dict, or the sentence why there is none
+for drawn in draw_figures(summary):
+    drawn.name, drawn.title, drawn.about    # "speed-quality", "Speed against quality", the workload's hash
+    drawn.figure or drawn.lacking           # the figure, or the sentence why there is none
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Figure = dict[str, Any]
 class Chart(NamedTuple):
     """`build` takes a summary and returns a figure, or None where `lacking` says why.
 
-    `scope` tells over which rows a figure may range: those of one "workload", of one "run", or "all".
+    `scope` is what one figure covers: the rows of a "workload", the launches of a "run", or "all" rows.
     """
 
     title: str
@@ -35,7 +35,7 @@ class Drawn(NamedTuple):
     name: str
     title: str
     question: str
-    about: str | None  # the workload's hash, the run's directory; None where all rows are in it
+    about: str | None  # the workload's hash or the run's directory; None for a figure of all rows
     about_title: str | None
     figure: Figure | None
     lacking: str
@@ -95,8 +95,8 @@ CHARTS: dict[str, Chart] = {
 
 
 def draw_figures(summary: dict[str, Any]) -> list[Drawn]:
-    """Every chart of every workload and run, in the registry's order; where there is nothing to draw, why."""
-    engines = list(dict.fromkeys(row["engine"] for row in summary["rows"]))  # a colour is an engine's on all charts
+    """Every chart of every workload and run, in the order of CHARTS, including those with nothing to draw."""
+    engines = list(dict.fromkeys(row["engine"] for row in summary["rows"]))  # so that an engine's colour is the same
     drawn = []
     for name, chart in CHARTS.items():
         for about, title, part in _parts(summary, chart.scope):
@@ -106,7 +106,7 @@ def draw_figures(summary: dict[str, Any]) -> list[Drawn]:
 
 
 def _parts(summary: dict[str, Any], scope: str) -> list[tuple[str | None, str | None, dict[str, Any]]]:
-    """(about, its title, the summary with only its rows or launches)."""
+    """(about, its title, the summary restricted to its rows or launches) of every figure of a chart."""
     if scope == "workload":
         groups = by_workload(summary["rows"])
         return [(key, workload_title(rows[0]), {**summary, "rows": rows}) for key, rows in groups.items()]
@@ -114,5 +114,5 @@ def _parts(summary: dict[str, Any], scope: str) -> list[tuple[str | None, str | 
         launches: dict[str | None, list[dict[str, Any]]] = {}
         for entry in summary.get("timeline") or []:
             launches.setdefault(entry.get("source"), []).append(entry)
-        return [(key, key, {**summary, "timeline": each}) for key, each in (launches or {None: []}).items()]
+        return [(key, key, {**summary, "timeline": entries}) for key, entries in (launches or {None: []}).items()]
     return [(None, None, summary)]

@@ -1,4 +1,4 @@
-"""How near each row comes to what the device can do."""
+"""The chart of how near each row comes to the device's measured limits."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from orchestrator.report.formatting import number, percent, utilisation
 
 def limit(summary: dict[str, Any]) -> Figure | None:
     """Bars: MBU by row, the best on top, with the limit as a line at 100 %; diamonds: MFU of prefill."""
-    known = [row for row in summary["rows"] if row["outcome"] == "ok" and row["mbu"] is not None]
-    if not known:
+    rated = [row for row in summary["rows"] if row["outcome"] == "ok" and row["mbu"] is not None]
+    if not rated:
         return None
-    rows = sorted(known, key=lambda row: row["mbu"])[-style.BARS :]
-    note = f"The {len(rows)} best of {len(known)} rows; the table has all." if len(rows) < len(known) else None
+    rows = sorted(rated, key=lambda row: row["mbu"])[-style.BARS :]
+    note = f"The {len(rows)} best of {len(rated)} rows; the table has all." if len(rows) < len(rated) else None
     colours, names, positions = style.colours(summary), style.names(rows), list(range(len(rows)))
     about = [
         f"<b>{name}</b><br>"

@@ -1,4 +1,4 @@
-"""What ran when, and what the machine did meanwhile."""
+"""The chart of a run's launches over time, with the state of the machine below."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ PERCENT = ("foreign_cpu_share", "steal_share")
 
 def timeline(summary: dict[str, Any]) -> Figure | None:
     """Bars: the launches of one run over time, a line for each row; below, one panel for each known machine state."""
-    entries = [(begin, entry) for entry in summary.get("timeline") or [] if (begin := _seconds(entry["started"]))]
-    entries = sorted((each for each in entries if each[1]["wall_s"]), key=lambda each: each[0])
-    if not entries:
+    dated = [(begin, entry) for entry in summary.get("timeline") or [] if (begin := _seconds(entry["started"]))]
+    dated = sorted((launch for launch in dated if launch[1]["wall_s"]), key=lambda launch: launch[0])
+    if not dated:
         return None
-    stride, all_of_them, note = -(-len(entries) // LAUNCHES), len(entries), None
+    stride, note = -(-len(dated) // LAUNCHES), None
+    entries = dated[::stride]
     if stride > 1:
-        entries = entries[::stride]
-        note = f"{all_of_them} launches are too many to draw: every {stride}th is shown."
+        note = f"{len(dated)} launches are too many to draw: every {stride}th is shown."
     zero = entries[0][0]
     minutes = [(begin - zero) / 60 for begin, _ in entries]
     names = list(dict.fromkeys(_name(entry) for _, entry in entries))
-    lines = names if len(names) <= style.BARS else []  # else one line for all: names would not be legible
+    lines = names if len(names) <= style.BARS else []  # else one line for all, since names would not be legible
     places = {name: number for number, name in enumerate(reversed(lines))}
     bars = {
         "type": "bar", "orientation": "h", "showlegend": False, "hoverinfo": "text", "base": minutes,
@@ -65,8 +65,10 @@ def timeline(summary: dict[str, Any]) -> Figure | None:
     )  # fmt: skip
 
 
-def _panels(entries: list, minutes: list[float], states: list[tuple[str, str]]) -> list[dict[str, Any]]:
-    made = []
+def _panels(
+    entries: list[tuple[float, dict[str, Any]]], minutes: list[float], states: list[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    panels = []
     for index, (key, title) in enumerate(states):
         scale, color = 100 if key in PERCENT else 1, style.COLOURS[index % len(style.COLOURS)]
         points = [
@@ -74,18 +76,18 @@ def _panels(entries: list, minutes: list[float], states: list[tuple[str, str]]) 
             for minute, (_, entry) in zip(minutes, entries, strict=True)
             if entry["state"].get(key) is not None
         ]
-        made.append({
+        panels.append({
             "type": "scatter", "mode": "lines+markers", "yaxis": f"y{index + 2}", "showlegend": False,
             "x": [point[0] for point in points], "y": [point[1] for point in points],
             "line": {"width": 1, "color": color}, "marker": {"size": 5, "color": color}, "hoverinfo": "text",
             "hovertext": [f"<b>{_name(entry)}</b><br>" + style.hover(f"{title}: {number(value)}")
                           for _, value, entry in points],
         })  # fmt: skip
-    return made
+    return panels
 
 
 def _key(name: str, color: str) -> dict[str, Any]:
-    """A legend's entry without a point."""
+    """A legend entry: a trace without points."""
     return {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "name": name, "hoverinfo": "skip",
             "marker": {"symbol": "square", "size": 10, "color": color}}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""How much step times and launches scatter."""
+"""Charts of the spread of step times and of launches."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from orchestrator.results.row import Row
 
 
 def step_times(summary: dict[str, Any]) -> Figure | None:
-    """Boxes from each row's quantiles of all measured steps, the shortest median on top."""
-    known = [row for row in summary["rows"] if row["outcome"] == "ok" and row.get("itl_quantiles")]
-    if not known:
+    """A box per row from the quantiles of all its measured steps, the shortest median on top."""
+    streamed = [row for row in summary["rows"] if row["outcome"] == "ok" and row.get("itl_quantiles")]
+    if not streamed:
         return None
-    rows = sorted(known, key=lambda row: -row["itl_quantiles"]["seconds"][3])[-style.BARS :]
-    note = f"The {len(rows)} shortest of {len(known)} rows; the table has all." if len(rows) < len(known) else None
-    colours, names, data = style.colours(summary), style.names(rows), []
+    rows = sorted(streamed, key=lambda row: -row["itl_quantiles"]["seconds"][3])[-style.BARS :]
+    left_out = len(streamed) - len(rows)
+    note = f"The {len(rows)} shortest of {len(streamed)} rows; the table has all." if left_out else None
+    colours, names = style.colours(summary), style.names(rows)
+    data: list[dict[str, Any]] = []
     for position, (name, row) in enumerate(zip(names, rows, strict=True)):
-        quantiles, count = [1000 * each for each in row["itl_quantiles"]["seconds"]], row["itl_quantiles"]["count"]
+        quantiles, count = [1000 * value for value in row["itl_quantiles"]["seconds"]], row["itl_quantiles"]["count"]
         least, low, first, middle, third, high, most = quantiles
         if count < P90_NEEDS:  # too few steps for a tail: the whiskers are the shortest and the longest
             low, high = least, most
@@ -48,15 +50,15 @@ def _steps(name: str, quantiles: list[float], count: int) -> str:
 
 
 def launches(summary: dict[str, Any]) -> Figure | None:
-    """Each launch's median decode speed over its row's median, in percent, the widest row at the bottom."""
-    known = [row for row in summary["rows"] if row["outcome"] == "ok" and len(_values(row)) > 1]
-    if not known:
+    """Each launch's median decode speed relative to its row's, in percent, the widest row at the bottom."""
+    repeated = [row for row in summary["rows"] if row["outcome"] == "ok" and len(_values(row)) > 1]
+    if not repeated:
         return None
-    rows = sorted(known, key=_width, reverse=True)
+    rows = sorted(repeated, key=_width, reverse=True)
     note = None
     if len(rows) > style.BARS:
         rows = rows[: style.BARS]
-        note = f"The {len(rows)} widest of {len(known)} rows; the table has all."
+        note = f"The {len(rows)} widest of {len(repeated)} rows; the table has all."
     colours, names = style.colours(summary), style.names(rows)
     data = []
     for position, (name, row) in enumerate(zip(names, rows, strict=True)):

@@ -1,4 +1,4 @@
-"""What the charts have in common: colours, symbols, names as plain text, thinning of what is too much to draw."""
+"""Common parts of the charts: colours, symbols, names as plain text, thinning of too many points."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from orchestrator.base import escape
 from orchestrator.plan.engine import PRECISIONS
 from orchestrator.results.row import Row, row_names
 
-# Observable's categorical colours: told apart with colour blindness, and legible on white as on black
+# Observable's categorical colours: distinct with colour blindness, and legible on white and on black
 COLOURS = ("#4269d0", "#e0a100", "#ff725c", "#3ca951", "#a463f2", "#1fa3a8", "#e0609a", "#9c6b4e", "#7a9a01", "#8b93a5")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star")
 NAME, HOVER = 40, 120  # characters
-POINTS = 1500  # an SVG with more makes a browser slow
+POINTS = 1500  # more slow a browser down, since they are SVG
 BARS = 40
 
 Figure = dict[str, Any]
 
 
 def plain(text: object, limit: int = NAME) -> str:
-    """Text that Plotly shows as it is: it reads tags and entities in every text, and breaks at nothing else."""
+    """Text escaped for Plotly, which interprets tags and entities in every text, and does not wrap it."""
     return escape.markup_line(text, limit)
 
 
@@ -45,19 +45,19 @@ def hover(*lines: str | None) -> str:
 
 
 def error(values: list[dict[str, Any]], scale: float = 1.0) -> dict[str, Any]:
-    """Plotly's asymmetric error bars from intervals; none for a value without one."""
+    """Plotly's asymmetric error bars from intervals; of length 0 for a value without one."""
     up = [0 if value["high"] is None else scale * (value["high"] - value["median"]) for value in values]
     down = [0 if value["low"] is None else scale * (value["median"] - value["low"]) for value in values]
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1, "width": 3}
 
 
 def thinned(rows: list[Row], kept: list[Row], limit: int = POINTS) -> tuple[list[Row], str | None]:
-    """At most about `limit` rows, evenly taken, `kept` among them; and the sentence that says so."""
+    """(about `limit` rows at most, evenly spaced and with `kept` among them, the note that says so)."""
     if len(rows) <= limit:
         return rows, None
-    must = {id(row) for row in kept[:limit]}
+    kept_ids = {id(row) for row in kept[:limit]}
     stride = -(-len(rows) // limit)
-    taken = [row for number, row in enumerate(rows) if number % stride == 0 or id(row) in must]
+    taken = [row for number, row in enumerate(rows) if number % stride == 0 or id(row) in kept_ids]
     return taken, f"{len(rows)} rows are too many to draw: every {stride}th and the front are shown; the table has all."
 
 
@@ -69,7 +69,7 @@ def axis(title: str, values: list[float], span: float = 30, **more: Any) -> dict
 
 
 def figure(title: str, data: list[dict[str, Any]], note: str | None = None, **layout: Any) -> Figure:
-    """A figure with what all have in common; `note` is a sentence that belongs to what is shown."""
+    """A figure in the common layout; `note` is its subtitle."""
     heading = {"text": title, **({"subtitle": {"text": note}} if note else {})}
     return {"data": rounded(data), "layout": {
         "title": heading, "hovermode": "closest", "margin": {"l": 60, "r": 20, "t": 90 if note else 70, "b": 50},
@@ -78,21 +78,21 @@ def figure(title: str, data: list[dict[str, Any]], note: str | None = None, **la
 
 
 def rounded(value: Any) -> Any:
-    """The same tree with floats of five significant digits: a page need not carry more."""
+    """The same tree with floats of five significant digits, to keep the page small."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):
-        return {key: rounded(each) for key, each in value.items()}
-    return [rounded(each) for each in value] if isinstance(value, (list, tuple)) else value
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def legend_of_symbols(rows: list[Row]) -> list[dict[str, Any]]:
     """Traces without points that explain the symbols of the precisions in `rows`."""
-    known = [precision for precision in PRECISIONS if any(row["precision"] == precision for row in rows)]
-    if len(known) < 2:
+    precisions = [precision for precision in PRECISIONS if any(row["precision"] == precision for row in rows)]
+    if len(precisions) < 2:
         return []
     return [
         {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "name": precision, "hoverinfo": "skip",
          "marker": {"symbol": symbol(precision), "color": "#8b93a5", "size": 9}}
-        for precision in known
+        for precision in precisions
     ]  # fmt: skip

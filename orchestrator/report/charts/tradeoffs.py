@@ -1,4 +1,4 @@
-"""Two things a reader wants at once, and the rows that no other row beats in both."""
+"""Charts of two metrics against each other, with the Pareto front: the rows that no other row beats in both."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Axis = Callable[[Row], float | None]
 
 
 def memory_mib(row: Row) -> float | None:
-    """What must be free to run a row, in MiB, as `choose` counts it: mapped files too on a CPU."""
+    """The memory that a row needs, in MiB, as `choose` counts it: on a CPU including mapped files."""
     return METRICS["memory"].read(row).value
 
 
 def top1(row: Row) -> float | None:
-    """Share of positions at which the row's most likely token is the float32 reference's."""
+    """Share of positions at which the row's most likely token is that of the float32 reference."""
     return (row["quality"] or {}).get("top1")
 
 
@@ -29,15 +29,19 @@ def decode(row: Row) -> float | None:
     return row["decode_tps"]["median"] if row["outcome"] == "ok" and row["decode_tps"] else None
 
 
+def valued(rows: list[Row], axis: Axis) -> list[tuple[float, Row]]:
+    """(value, row) of every row whose value is known."""
+    return [(value, row) for row in rows if (value := axis(row)) is not None]
+
+
 def pareto(rows: list[Row], gain: Axis, cost: Axis) -> list[Row]:
     """The rows that no other beats: none has at least their gain at less cost, or more gain at their cost.
 
-    Sorted by rising cost, and so by rising gain. Rows with an unknown value belong to none.
+    Sorted by rising cost, and so by rising gain. Rows with an unknown value are left out.
     """
-    known = [(cost(row), gain(row), row) for row in rows]
-    known = [each for each in known if each[0] is not None and each[1] is not None]
+    points = [(spent, gained, row) for spent, row in valued(rows, cost) if (gained := gain(row)) is not None]
     front, best = [], float("-inf")
-    for _, gained, row in sorted(known, key=lambda each: (each[0], -each[1])):
+    for _, gained, row in sorted(points, key=lambda point: (point[0], -point[1])):
         if gained > best:
             best = gained
             front.append(row)
@@ -49,13 +53,13 @@ def speed_quality(summary: dict[str, Any]) -> Figure | None:
     rows = [row for row in summary["rows"] if decode(row) is not None and top1(row) is not None]
     if not rows:
         return None
-    front = pareto(rows, gain=top1, cost=lambda row: -decode(row))
+    front = pareto(rows, gain=top1, cost=_scaled(decode, -1))
     rows, note = style.thinned(rows, front)
-    x, y = (lambda row: row["decode_tps"]["median"]), (lambda row: 100 * top1(row))
+    x, y = decode, _scaled(top1, 100)
     data = [_front(front, x, y, "vh"), *_points(summary, rows, x, y, "error_x"), *style.legend_of_symbols(rows)]
     return style.figure(
         "Speed against quality", data, note,
-        xaxis=style.axis("decode, tokens/s", [x(row) for row in rows]),
+        xaxis=style.axis("decode, tokens/s", [value for value, _ in valued(rows, x)]),
         yaxis={"title": {"text": "top-1 agreement, %"}},
     )  # fmt: skip
 
@@ -71,9 +75,13 @@ def memory_speed(summary: dict[str, Any]) -> Figure | None:
             *style.legend_of_symbols(rows)]  # fmt: skip
     return style.figure(
         "Memory against speed", data, note,
-        xaxis=style.axis("peak memory, MiB", [memory_mib(row) for row in rows]),
-        yaxis=style.axis("decode, tokens/s", [decode(row) for row in rows]),
+        xaxis=style.axis("peak memory, MiB", [value for value, _ in valued(rows, memory_mib)]),
+        yaxis=style.axis("decode, tokens/s", [value for value, _ in valued(rows, decode)]),
     )  # fmt: skip
+
+
+def _scaled(axis: Axis, factor: float) -> Axis:
+    return lambda row: None if (value := axis(row)) is None else factor * value
 
 
 def _front(rows: list[Row], x: Axis, y: Axis, shape: str) -> dict[str, Any]:
@@ -84,20 +92,21 @@ def _front(rows: list[Row], x: Axis, y: Axis, shape: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _points(summary: dict[str, Any], rows: list[Row], x: Axis, y: Axis, whose: str) -> list[dict[str, Any]]:
-    """One trace an engine, coloured by engine, a symbol by precision, error bars of the decode speed."""
-    names, traces = dict(zip(map(id, rows), style.names(rows), strict=True)), []
+def _points(summary: dict[str, Any], rows: list[Row], x: Axis, y: Axis, error_key: str) -> list[dict[str, Any]]:
+    """One trace per engine in its colour, a symbol per precision, error bars of the decode speed."""
+    names = dict(zip(map(id, rows), style.names(rows), strict=True))
+    traces: list[dict[str, Any]] = []
     for engine, colour in style.colours(summary).items():
-        mine = [row for row in rows if row["engine"] == engine]
-        if not mine:
+        engine_rows = [row for row in rows if row["engine"] == engine]
+        if not engine_rows:
             continue
         traces.append({
-            "type": "scatter", "mode": "markers", "name": style.plain(mine[0]["title"]),
-            "x": [x(row) for row in mine], "y": [y(row) for row in mine],
-            "marker": {"color": colour, "size": 11, "symbol": [style.symbol(row["precision"]) for row in mine],
+            "type": "scatter", "mode": "markers", "name": style.plain(engine_rows[0]["title"]),
+            "x": [x(row) for row in engine_rows], "y": [y(row) for row in engine_rows],
+            "marker": {"color": colour, "size": 11, "symbol": [style.symbol(row["precision"]) for row in engine_rows],
                        "line": {"width": 1, "color": "rgba(127,127,127,0.6)"}},
-            whose: {**style.error([row["decode_tps"] for row in mine]), "color": colour},
-            "hoverinfo": "text", "hovertext": [_about(row, names[id(row)]) for row in mine],
+            error_key: {**style.error([row["decode_tps"] for row in engine_rows]), "color": colour},
+            "hoverinfo": "text", "hovertext": [_about(row, names[id(row)]) for row in engine_rows],
         })  # fmt: skip
     return traces
 

@@ -1,4 +1,4 @@
-"""report.html as a whole."""
+"""Renders report.html."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from orchestrator.results.row import by_workload, workload_title
 
 NAME = "report.html"
 TEMPLATES = Path(__file__).parent
-WORKLOADS = 20  # so many get answers and charts; the table has the rows of all
-RUNS = 20  # likewise for the timelines of a merged directory
+WORKLOADS = 20  # that get answers and charts; the table has the rows of all
+RUNS = 20  # of a merged directory that get a timeline
 
 
 def write(directory: Path, summary: dict[str, Any]) -> Path:
@@ -57,7 +57,7 @@ def render(summary: dict[str, Any]) -> str:
         limits=evidence.limits(summary.get("limits")), images=_images(runs),
         artefacts=sorted({row["artefact"] for row in rows if row.get("artefact")}),
     )  # fmt: skip
-    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate, which JSON may hold, is no text
+    return text.encode("utf-8", "replace").decode("utf-8")  # JSON may hold lone surrogates, which UTF-8 cannot encode
 
 
 def _charts(summary: dict[str, Any], shown: dict[str, list]) -> list[dict[str, Any]]:
@@ -68,9 +68,9 @@ def _charts(summary: dict[str, Any], shown: dict[str, list]) -> list[dict[str, A
         "rows": [row for rows in shown.values() for row in rows],
         "timeline": [entry for entry in summary.get("timeline") or [] if entry.get("source") in sources[:RUNS]],
     }
-    found: dict[str, dict[str, Any]] = {}
+    charts: dict[str, dict[str, Any]] = {}
     for drawn in draw_figures(part):
-        chart = found.setdefault(drawn.name, {
+        chart = charts.setdefault(drawn.name, {
             "name": drawn.name, "title": drawn.title, "question": drawn.question, "figures": [],
             "by_workload": figures.CHARTS[drawn.name].scope == "workload",
             "left_out": max(0, len(sources) - RUNS) if figures.CHARTS[drawn.name].scope == "run" else 0,
@@ -86,17 +86,17 @@ def _charts(summary: dict[str, Any], shown: dict[str, list]) -> list[dict[str, A
             note = drawn.figure["layout"]["title"].get("subtitle")
             figure |= {"json": _raw(embed.as_json(drawn.figure)), "note": note and note["text"]}
         chart["figures"].append(figure)
-    return list(found.values())
+    return list(charts.values())
 
 
 def _outcomes(rows: list[dict[str, Any]]) -> dict[str, int]:
-    """How many rows ended in each word, ok first."""
+    """The number of rows of each outcome, ok first."""
     words = sorted({row["outcome"] for row in rows}, key=lambda word: (word != "ok", word))
     return {word: sum(row["outcome"] == word for row in rows) for word in words}
 
 
 def _moment(time: str) -> str:
-    """A time of the journal's for readers; what is none stays as it is."""
+    """A journal's timestamp for readers; other text is only shortened."""
     try:
         return datetime.fromisoformat(time).astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     except (ValueError, TypeError):
@@ -108,5 +108,5 @@ def _images(runs: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _raw(text: str) -> Any:
-    """Text that is safe where it stands: our own, a library's, or JSON as `embed.as_json` writes it."""
+    """Marks text as safe to insert as it is: our own, a library's, or JSON from `embed.as_json`."""
     return Markup(text)

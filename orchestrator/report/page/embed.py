@@ -1,4 +1,4 @@
-"""Data and libraries inside one HTML file, so that nothing in them can act as markup and nothing is loaded."""
+"""Embeds data and libraries in one HTML file, such that nothing in them acts as markup and nothing is loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TABLE_STYLE = ("itables", "html/dt_bundle.css")
 
 
 def as_json(value: Any) -> str:
-    """JSON for a `<script type="application/json">`: no character in it can end the element or open a comment."""
+    """JSON for a `<script type="application/json">`, escaped so that it cannot end the element or open a comment."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     for character, escaped in UNSAFE.items():
         text = text.replace(character, escaped)
@@ -25,14 +25,14 @@ def as_json(value: Any) -> str:
 
 @functools.cache
 def packed(library: str) -> str:
-    """A library's script, gzipped, as base64: a third of the size, and its text is no markup."""
+    """A library's script, gzipped, as base64: a third of the size, and free of markup."""
     package, name = LIBRARIES[library]
     return base64.b64encode(gzip.compress((files(package) / name).read_bytes(), mtime=0)).decode("ascii")
 
 
 @functools.cache
 def table_style() -> str:
-    """The table library's style sheet. Raises ValueError should a later version hold what ends a style element."""
+    """The table library's style sheet. Raises ValueError if it could end a style element or import another sheet."""
     package, name = TABLE_STYLE
     text = (files(package) / name).read_text(encoding="utf-8")
     if "</style" in text.lower() or "@import" in text.lower():
@@ -43,8 +43,8 @@ def table_style() -> str:
 def policy(script: str) -> str:
     """The Content-Security-Policy of a page whose one inline script is `script`.
 
-    Nothing may be requested. `blob:` are the libraries that the script unpacks, and the pictures that a chart is saved
-    as; the charts write styles.
+    It allows no request. `blob:` covers the libraries that the script unpacks and the pictures that charts are saved
+    as; inline styles are needed by the charts.
     """
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return (

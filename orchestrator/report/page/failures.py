@@ -1,4 +1,4 @@
-"""Every cell without a number, with its word, reason and the end of its log; cells that failed alike stand together."""
+"""Every cell without a number, with its outcome, reason and the end of its log; cells that failed alike are grouped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNSUPPORTED = "unsupported"
 
 
 class Failure(NamedTuple):
-    """`cells` failed alike. `reason` is None where the headline says it all; `log` where there is none."""
+    """`cells` failed alike. `reason` is None where the headline is all of it, `log` where it adds nothing."""
 
     outcome: str
     headline: str
@@ -25,23 +25,25 @@ class Failure(NamedTuple):
 
 
 def failures(rows: list[Row]) -> tuple[list[Failure], list[Failure], int]:
-    """(what failed, what is unsupported, from how many the log was left out for the page's size)."""
-    groups: dict[tuple, list[str]] = {}
+    """(failed, unsupported, how many of them have no log because the page would be too large)."""
+    groups: dict[tuple[str, str, str, str | None], list[str]] = {}
     workloads = by_workload(rows).values()
     several = len(workloads) > 1
-    for row, name in ((row, name) for each in workloads for row, name in zip(each, row_names(each), strict=True)):
+    for row, name in (pair for group in workloads for pair in zip(group, row_names(group), strict=True)):
         if row["outcome"] != "ok":
             alike = row["outcome"], row["reason"] or "", row.get("log_tail") or "", row.get("link")
             shape = f", {workload_title(row)}" if several else ""
             groups.setdefault(alike, []).append(short(name + shape))
-    found, written, left_out = [], 0, 0
+    failed: list[Failure] = []
+    unsupported: list[Failure] = []
+    size = left_out = 0
     for (outcome, reason, log, link), cells in groups.items():
-        made = _failure(outcome, log_text(reason), log_text(log), link, cells)
-        written += len(made.reason or "") + len(made.log or "")
-        if written > LOGS_LIMIT and (made.reason or made.log):
-            made, left_out = made._replace(reason=None, log=None), left_out + 1
-        found.append(made)
-    return [f for f in found if f.outcome != UNSUPPORTED], [f for f in found if f.outcome == UNSUPPORTED], left_out
+        failure = _failure(outcome, log_text(reason), log_text(log), link, cells)
+        size += len(failure.reason or "") + len(failure.log or "")
+        if size > LOGS_LIMIT and (failure.reason or failure.log):
+            failure, left_out = failure._replace(reason=None, log=None), left_out + 1
+        (unsupported if outcome == UNSUPPORTED else failed).append(failure)
+    return failed, unsupported, left_out
 
 
 def _failure(outcome: str, reason: str, log: str, link: str | None, cells: list[str]) -> Failure:

@@ -1,10 +1,11 @@
-"""The questions that people come with, answered for one workload."""
+"""Answers to the questions that most readers come with, for one workload."""
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import NamedTuple
 
-from orchestrator.report.charts.tradeoffs import decode, memory_mib, top1
+from orchestrator.report.charts.tradeoffs import decode, memory_mib, top1, valued
 from orchestrator.report.formatting import number, percent, speed
 from orchestrator.results.metrics.metric import SIZES
 from orchestrator.results.row import Row, notes, row_names
@@ -12,11 +13,12 @@ from orchestrator.results.row import Row, notes, row_names
 MIN_TOP1 = 0.99
 FITS_GB = 8  # 10^9 bytes
 GB = SIZES["GB"]  # in MiB
-NAMED = 3  # of those that cannot be told from the pick
+NAMED = 3  # at most so many of the rows that cannot be told from the best
+_value = itemgetter(0)  # of a pair of `valued`
 
 
 class Answer(NamedTuple):
-    """One question and its row; `figure` is None where no row answers it, and `lines` say why."""
+    """A question and the row that answers it; `figure` is None where no row does, and `lines` say why."""
 
     question: str
     who: str | None
@@ -25,7 +27,7 @@ class Answer(NamedTuple):
 
 
 def answers(rows: list[Row]) -> list[Answer]:
-    """Fastest, fastest of nearly the reference's quality, smallest, most frugal."""
+    """The fastest row, the fastest of nearly the reference's quality, the smallest, the most energy-efficient."""
     ok = [row for row in rows if decode(row) is not None]
     names = dict(zip(map(id, rows), row_names(rows), strict=True))
     return [_fastest(ok, names), _faithful(ok, names), _smallest(ok, names), _frugal(ok, names)]
@@ -35,58 +37,60 @@ def _fastest(rows: list[Row], names: dict[int, str]) -> Answer:
     question = "Fastest"
     if not rows:
         return Answer(question, None, None, ["No row has a decode speed."])
-    best = max(rows, key=decode)
+    best = _fastest_of(rows)
     quality = f"top-1 agreement {percent(top1(best), 2)}" if top1(best) is not None else "quality not measured"
     return Answer(question, names[id(best)], f"{speed(best)} tokens/s", [quality, *_doubts(best, rows, names)])
 
 
 def _faithful(rows: list[Row], names: dict[int, str]) -> Answer:
     question = f"Fastest that keeps {MIN_TOP1:.0%} top-1 agreement".replace("%", " %")
-    known = [row for row in rows if top1(row) is not None]
-    if not known:
+    shares = valued(rows, top1)
+    if not shares:
         return Answer(question, None, None, ["No row was compared with the float32 reference."])
-    good = [row for row in known if top1(row) >= MIN_TOP1]
-    unknown = f"{len(rows) - len(known)} of {len(rows)} rows are of unknown quality" if len(known) < len(rows) else None
+    good, others = [row for share, row in shares if share >= MIN_TOP1], len(rows) - len(shares)
+    unknown = f"{others} of {len(rows)} rows are of unknown quality" if others else None
     if not good:
-        near = max(known, key=top1)
-        lines = [f"No row does; nearest is {names[id(near)]} with {percent(top1(near), 2)}.", unknown]
+        share, nearest = max(shares, key=_value)
+        lines = [f"No row does; nearest is {names[id(nearest)]} with {percent(share, 2)}.", unknown]
         return Answer(question, None, None, [line for line in lines if line])
-    best = max(good, key=decode)
+    best = _fastest_of(good)
     lines = [f"top-1 agreement {percent(top1(best), 2)}", *_doubts(best, good, names), unknown]
     return Answer(question, names[id(best)], f"{speed(best)} tokens/s", [line for line in lines if line])
 
 
 def _smallest(rows: list[Row], names: dict[int, str]) -> Answer:
     question = f"Smallest that fits {FITS_GB} GB"
-    known = [row for row in rows if memory_mib(row) is not None]
-    if not known:
+    peaks = valued(rows, memory_mib)
+    if not peaks:
         return Answer(question, None, None, ["No row's peak memory is known."])
-    least = min(known, key=memory_mib)
-    gigabytes = f"{memory_mib(least) / GB:.2f} GB"
-    if memory_mib(least) > FITS_GB * GB:
-        return Answer(question, None, None, [f"No row does; the smallest is {names[id(least)]} with {gigabytes}."])
-    fitting = sum(memory_mib(row) <= FITS_GB * GB for row in known)
-    lines = [
-        f"weights {number(least['weights_mib'])} MiB, {speed(least)} tokens/s",
-        f"{fitting} of {len(known)} rows fit",
-    ]
-    return Answer(question, names[id(least)], f"{gigabytes} at the peak", lines)
+    least, smallest = min(peaks, key=_value)
+    gigabytes = f"{least / GB:.2f} GB"
+    if least > FITS_GB * GB:
+        return Answer(question, None, None, [f"No row does; the smallest is {names[id(smallest)]} with {gigabytes}."])
+    fitting = sum(peak <= FITS_GB * GB for peak, _ in peaks)
+    weights = f"weights {number(smallest['weights_mib'])} MiB, {speed(smallest)} tokens/s"
+    lines = [weights, f"{fitting} of {len(peaks)} rows fit"]
+    return Answer(question, names[id(smallest)], f"{gigabytes} at the peak", lines)
 
 
 def _frugal(rows: list[Row], names: dict[int, str]) -> Answer:
     question = "Most tokens per joule"
-    known = [row for row in rows if row["energy_j_per_token"]]
-    if not known:
+    metered = [row for row in rows if row["energy_j_per_token"]]
+    if not metered:
         reason = next((row.get("energy_validity") for row in rows if row.get("energy_validity")), None)
         return Answer(question, None, None, ["No row's energy is known" + (f" ({reason})." if reason else ".")])
-    best = min(known, key=lambda row: row["energy_j_per_token"])
+    best = min(metered, key=lambda row: row["energy_j_per_token"])
     net = best.get("energy_idle_subtracted_j_per_token")
     lines = [f"{number(best['energy_j_per_token'])} J a token" + (f", {number(net)} without idle draw" if net else "")]
     return Answer(question, names[id(best)], f"{number(1 / best['energy_j_per_token'])} tokens/J", lines)
 
 
+def _fastest_of(rows: list[Row]) -> Row:
+    return max(valued(rows, decode), key=_value)[1]
+
+
 def _doubts(best: Row, rows: list[Row], names: dict[int, str]) -> list[str]:
-    """Who cannot be told from the best, and what its flags say."""
+    """The rows that cannot be told from the best, and the notes of its flags."""
     interval, lines = best["decode_tps"], []
     if interval["low"] is None:
         count = best["launches"]

@@ -1,4 +1,4 @@
-"""All rows as the data of the page's table: raw values, so that the browser can sort them."""
+"""The data of the page's table: raw values of all rows, so that the browser can sort by them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from orchestrator.results.metrics.metric import Metric, Style
 from orchestrator.results.metrics.registry import on_page
 from orchestrator.results.row import Row, notes, workload_title
 
-CELL = 300  # characters of one text; the files beside the page hold longer ones
+CELL = 300  # characters of a text; summary.json has it whole
 
 
 class Column(NamedTuple):
-    """`kind` says how the browser writes it: text, number, percent, fine (percent with two digits), small, flags, or
-    interval, whose value is [median, low, high], or speed: an interval, or the outcome's word."""
+    """`kind` is the browser's format: text, number, percent, fine (percent with two digits), small, flags, interval,
+    whose value is [median, low, high], or speed: an interval, or the outcome's word."""
 
     title: str
     tip: str
     kind: str
     value: Callable[[Row], Any]
     shown: bool = True
-    filtered: bool = False  # a list to choose from stands above the table
+    filtered: bool = False  # by a list of its values above the table
 
 
 WHO = (
@@ -44,12 +44,16 @@ REST = (
     Column("Launches", "measured", "number", lambda row: row["launches"], shown=False),
     Column("Version", "of the engine", "text", lambda row: row["engine_version"], shown=False),
 )
-KINDS = {Style.MEDIAN: "interval", Style.SCIENTIFIC: "small", Style.UTILISATION: "percent"}  # else the style's own word
+KINDS = {
+    Style.MEDIAN: "interval",
+    Style.SCIENTIFIC: "small",
+    Style.UTILISATION: "percent",
+}  # else the style's own value
 ONLY_WHERE_SEVERAL = ("Workload", "Machine", "Device", "Isolation")
 
 
 def columns() -> list[Column]:
-    """Who, the metrics that matter most, how; hidden at first are the other metrics, and the rest."""
+    """WHO, the most important metrics, HOW; then, hidden at first, the other metrics and REST."""
     metrics = [_column(metric) for metric in on_page()]
     hidden = [column for column in metrics if not column.shown]
     return [*WHO, *(column for column in metrics if column.shown), *HOW, *hidden, *REST]
@@ -66,7 +70,7 @@ def _column(metric: Metric) -> Column:
             return reading.value * scale
         return [None if figure is None else figure * scale for figure in (reading.value, reading.low, reading.high)]
 
-    return Column(metric.head, metric.meaning, kind, value, metric.page)
+    return Column(metric.head, metric.meaning, kind, value, shown=metric.page is True)
 
 
 def table(rows: list[Row]) -> dict[str, Any]:
@@ -94,13 +98,13 @@ def _cell(value: Any) -> Any:
 
 
 def _details(row: Row) -> list[list[str]]:
-    unproved = [f"{name}: {word}" for name, word in (row["gates"] or {}).items() if word != "pass"]
-    told = {
+    not_passed = [f"{name}: {word}" for name, word in (row["gates"] or {}).items() if word != "pass"]
+    details = {
         "Outcome": None if row["outcome"] == "ok" else f"{row['outcome']}: {first_line(row['reason'])}",
         "Notes": notes(row),
         "Settings": json.dumps(row["settings"]) if row["settings"] else None,
         "Scheme": row["scheme"] if row["scheme"] != row["variant"] else None,
-        "Gates not passed": "; ".join(unproved) if row["outcome"] == "ok" else None,
+        "Gates not passed": "; ".join(not_passed) if row["outcome"] == "ok" else None,
         "Quality": row["quality_reason"],
         "Energy": row["energy_validity"] if row["energy_j_per_token"] is None else None,
         "Threads": row["threads"],
@@ -109,7 +113,7 @@ def _details(row: Row) -> list[list[str]]:
         "Repeat it": row["reproduce"],
         "From": row.get("source"),
     }
-    return [[name, short(log_text(str(text)))] for name, text in told.items() if text]
+    return [[name, short(log_text(str(text)))] for name, text in details.items() if text]
 
 
 def short(text: str, limit: int = CELL) -> str:

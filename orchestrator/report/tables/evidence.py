@@ -1,4 +1,4 @@
-"""What speaks for and against rows: gates, limits, failures, ready-made checkpoints."""
+"""Tables of what makes rows credible or not: gates, limits, failures, ready-made checkpoints."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def evidence(rows: list[Row]) -> pd.DataFrame:
 
 
 def _gates(words: dict[str, str]) -> str:
-    """How many passed, and which were not checked."""
+    """The number of gates passed, and the names of those not checked."""
     unchecked = [name for name, word in words.items() if not word.startswith("pass")]
     passed = f"{len(words) - len(unchecked)} of {len(words)}"
     return passed + (f"; not checked: {', '.join(unchecked)}" if unchecked else "")
 
 
-def limits(found: dict[str, Any] | None) -> str:
-    """The device's limits in lines."""
-    if found is None:
+def limits(measured_limits: dict[str, Any] | None) -> str:
+    """The device's limits, one per line."""
+    if measured_limits is None:
         return "no limits were measured"
-    bandwidth, lines = found["bandwidth_gbs"], []
+    bandwidth, lines = measured_limits["bandwidth_gbs"], []
     if bandwidth:
         lines.append(
             f"memory bandwidth: {bandwidth['best']:.1f} GB/s "
@@ -45,13 +45,13 @@ def limits(found: dict[str, Any] | None) -> str:
         lines.append("memory bandwidth: could not be measured")
     lines += [
         f"matrix products {dtype}: {peak['gflops']:.0f} GFLOP/s (n = {peak['n']}, {peak['by']})"
-        for dtype, peak in found["matmul"].items()
+        for dtype, peak in measured_limits["matmul"].items()
     ]
     return "\n".join(lines)
 
 
 def failures(rows: list[Row]) -> pd.DataFrame:
-    """Every cell that is not ok, with its word and reason."""
+    """Every cell that is not ok, with its outcome and reason."""
     keys = telling(rows)
     lines = [
         [contender(row, keys), row["variant"], row["outcome"], first_line(row["reason"])]
@@ -62,7 +62,7 @@ def failures(rows: list[Row]) -> pd.DataFrame:
 
 
 def ready_made(rows: list[Row]) -> pd.DataFrame:
-    """Where the weights of every row come from that were not converted here."""
+    """The source of the weights of every row that ran a ready-made checkpoint."""
     keys = telling(rows)
     lines = [
         [contender(row, keys), row["variant"], *(row[f"artefact_{name}"] or "-" for name in ("scheme", "source")),

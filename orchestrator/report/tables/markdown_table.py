@@ -1,4 +1,4 @@
-"""Pipe tables in which nothing that came from a model, an engine or a log acts as markup."""
+"""Pipe tables in which no text of a model, an engine or a log acts as markup."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from orchestrator.base.escape import escape
 
 
 def pipe_table(frame: pd.DataFrame, *, escaped: bool = True) -> str:
-    """A pipe table; cell texts are escaped unless they are known to be markup already."""
+    """A pipe table; `escaped=False` is for cells that are markup already."""
     if escaped:
         frame = frame.map(escape)
     return frame.to_markdown(index=False, disable_numparse=True)

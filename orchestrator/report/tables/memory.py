@@ -1,4 +1,4 @@
-"""Where each row's memory goes."""
+"""The table of what each row's memory is used for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.results.row import Row
 
 
 def memory_split(rows: list[Row]) -> pd.DataFrame:
-    """Where the memory of every row that is ok goes, in MiB. KV is shown as reserved and as the shape needs it."""
+    """What the memory of every row that is ok is used for, in MiB; the KV cache as reserved and as the shape needs."""
     metrics = in_table(Group.MEMORY)
     lines = [[*names, *(cell(metric, row) for metric in metrics)] for names, row in measured(rows)]
     return pd.DataFrame(lines, columns=["Engine", "Variant", *(metric.short for metric in metrics)])

@@ -1,6 +1,6 @@
 """JSON Schemas of the files that are declared in code, and tables of their fields.
 
-What a field holds is said once, in the declaration: in its line, or in the comment above it.
+A field is described once, by the comment in the line of its declaration or above it.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def schema(name: str) -> dict[str, Any]:
     """The JSON Schema of a file of FILES, with a sentence for each field. Raises UserError for another name."""
     if name not in FILES:
         raise unknown("declared file", name, FILES)
-    (made,), records = msgspec.json.schema_components([FILES[name]], ref_template="#/$defs/{name}")
+    (reference,), records = msgspec.json.schema_components([FILES[name]], ref_template="#/$defs/{name}")
     kinds = {kind.__name__: kind for kind in _records(FILES[name])}
     for title, record in records.items():
         for key, text in _comments(kinds[title]).items():
             if key in record["properties"]:
                 record["properties"][key] = {**record["properties"][key], "description": text}
-    return {"$schema": DIALECT, **made, "$defs": records}
+    return {"$schema": DIALECT, **reference, "$defs": records}
 
 
 def as_json(name: str) -> str:
@@ -53,7 +53,7 @@ def as_json(name: str) -> str:
 
 
 def as_table(name: str, record: str | None = None) -> str:
-    """The fields of a file, or of one of its records, those of records within it by dotted keys."""
+    """The fields of a file, or of one of its records; those of nested records by dotted keys."""
     whole = schema(name)
     top = {"$ref": f"#/$defs/{record}"} if record else whole
     rows = [
@@ -73,7 +73,7 @@ def _rows(record: dict[str, Any], records: dict[str, Any], above: str) -> Iterat
 
 
 def _references(field: Any) -> list[str]:
-    """The records that a field holds, in itself, in a list or by key."""
+    """The names of the records that a field holds, directly, in a list or by key."""
     if isinstance(field, dict):
         own = [field["$ref"].rpartition("/")[2]] if "$ref" in field else []
         return own + [title for key, value in field.items() if key != "default" for title in _references(value)]
@@ -81,7 +81,7 @@ def _references(field: Any) -> list[str]:
 
 
 def _steps(field: dict[str, Any]) -> list[str]:
-    """How to come from a field to each record that it holds: `.<name>` through a mapping, `[]` through a list."""
+    """The path from a field to each record that it holds: `.<name>` through a mapping, `[]` through a list."""
     if "anyOf" in field:
         return [step for option in field["anyOf"] for step in _steps(option)]
     if isinstance(field.get("additionalProperties"), dict):
@@ -109,15 +109,15 @@ def _literal(value: Any) -> str:
 
 def _records(kind: Any) -> list[Any]:
     """Every record class that is declared in the modules of the file's own classes."""
-    modules = {inspect.getmodule(each) for each in getattr(kind, "__args__", (kind,))}
-    members = [each for module in modules for _, each in inspect.getmembers(module, inspect.isclass)]
-    return [each for each in members if hasattr(each, "__struct_fields__") or hasattr(each, "__dataclass_fields__")]
+    modules = {inspect.getmodule(member) for member in getattr(kind, "__args__", (kind,))}
+    classes = [cls for module in modules for _, cls in inspect.getmembers(module, inspect.isclass)]
+    return [cls for cls in classes if hasattr(cls, "__struct_fields__") or hasattr(cls, "__dataclass_fields__")]
 
 
 def _comments(kind: type) -> dict[str, str]:
-    """What the source says of each field of a record, those of its bases included."""
+    """The comment of every field of a record, including inherited ones."""
     texts: dict[str, str] = {}
-    for base in [each for each in reversed(kind.__mro__) if each.__module__ == kind.__module__]:
+    for base in [cls for cls in reversed(kind.__mro__) if cls.__module__ == kind.__module__]:
         above: list[str] = []
         for line in inspect.getsource(base).splitlines():
             if comment := _ABOVE.match(line):

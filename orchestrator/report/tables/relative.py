@@ -1,8 +1,7 @@
-"""Tables that compare: with a baseline row, across machines, CPU with accelerator. Frames of texts for one workload."""
+"""Comparing tables: with a baseline row, across machines, CPU with accelerator. Frames of texts for one workload."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
@@ -30,7 +29,7 @@ def check_baseline(rows: list[Row], asked: str | None) -> None:
 
 
 def baseline(rows: list[Row], asked: str | None) -> Row | None:
-    """The row that a table is relative to: the one asked for, else the first float32 one, else the first that is ok."""
+    """The row that a table is relative to: the one asked for, else the first of float32, else the first that is ok."""
     ok = [row for row in rows if row["outcome"] == "ok"]
     if asked is not None:
         return next((row for row in ok if _name(row) == asked), None)
@@ -40,8 +39,8 @@ def baseline(rows: list[Row], asked: str | None) -> Row | None:
 def settings(rows: list[Row], asked: str | None = None) -> pd.DataFrame:
     """Software, Settings, Avg Tok/s, Max Mem, Speed X, Max mem %, Notes; relative to one row of the table.
 
-    Avg Tok/s is the mean end-to-end speed (prompt included), which is what older tables of this form print. Max Mem is
-    the peak on the device; on the host for a CPU, and, marked so, where the device's is not known.
+    Avg Tok/s is the mean end-to-end speed (prompt included), as is usual in tables of this form. Max Mem is the peak on
+    the device; on the host for a CPU, and, marked "(host)", where the device's is not known.
     """
     keys, base, lines = telling(rows), baseline(rows, asked), []
     for row in rows:
@@ -58,7 +57,7 @@ def settings(rows: list[Row], asked: str | None = None) -> pd.DataFrame:
 
 
 def settings_note(rows: list[Row], asked: str | None = None) -> str:
-    """What the figures of `settings` are relative to."""
+    """The sentence that names the baseline of `settings`."""
     base = baseline(rows, asked)
     if base is None:
         return f"No row of this table is called {asked}: nothing is relative." if asked else "No row is ok."
@@ -66,13 +65,13 @@ def settings_note(rows: list[Row], asked: str | None = None) -> str:
 
 
 def precisions(rows: list[Row], asked: str | None = None) -> pd.DataFrame:
-    """Data type, speed-up and memory against the baseline of the same run and device, launch by launch.
+    """Data type, speed-up and memory against the baseline of the same run and device, paired by launch.
 
-    Without `asked` the baseline of an engine is its own most precise variant.
+    Without `asked`, an engine's baseline is its own most precise variant.
     """
     keys, lines, ok = telling(rows), [], [row for row in rows if row["outcome"] == "ok" and row["decode_tps"]]
     ordered = sorted(ok, key=lambda row: (contender(row, keys), PRECISIONS.index(row["precision"])))
-    bases: dict[tuple, Row] = {}
+    bases: dict[tuple[Any, ...], Row] = {}
     for row in ordered:
         if asked is None or _name(row) == asked:
             bases.setdefault(_setting(row, asked), row)
@@ -103,14 +102,14 @@ def machines(rows: list[Row]) -> pd.DataFrame:
     for row in rows:
         line = cells.setdefault((row["title"], row["variant"]), {})
         line.setdefault(_place(row, several), []).append(row)
-    lines = [[*names, *(_together(line.get(column, [])) for column in columns)] for names, line in cells.items()]
+    lines = [[*names, *(_cell(line.get(column, [])) for column in columns)] for names, line in cells.items()]
     return pd.DataFrame(lines, columns=["Engine", "Variant", *columns])
 
 
 def cpu_against_accelerator(rows: list[Row]) -> pd.DataFrame:
-    """Each variant on an accelerator beside the same on the CPU, of the same machine where there is one.
+    """Each variant on an accelerator beside the same variant on a CPU, that of the same machine if it has one.
 
-    Empty where no variant ran on both. Speeds are means without outliers (`OUTLIERS`), as tables of this form print.
+    Empty where no variant ran on both. Speeds are means without outliers (`OUTLIERS`), as is usual in such tables.
     """
     ok = [row for row in rows if row["outcome"] == "ok" and row["decode_tps"]]
     lines = []
@@ -122,8 +121,8 @@ def cpu_against_accelerator(rows: list[Row]) -> pd.DataFrame:
                 ours["title"], ours["variant"], _where(theirs), number(cpu), *cpu_counts, _where(ours), number(fast),
                 *counts, number(fast / cpu),
             ])  # fmt: skip
-    side = ["Tok/s", "Runs", "Outliers"]
-    names = ["CPU", *(f"CPU {each}" for each in side), "Accelerator", *(f"Accelerator {each}" for each in side)]
+    heads = ["Tok/s", "Runs", "Outliers"]
+    names = ["CPU", *(f"CPU {head}" for head in heads), "Accelerator", *(f"Accelerator {head}" for head in heads)]
     return pd.DataFrame(lines, columns=["Engine", "Variant", *names, "Speed X"]) if lines else pd.DataFrame()
 
 
@@ -132,7 +131,7 @@ def _name(row: Row) -> str:
 
 
 def _setting(row: Row, asked: str | None) -> tuple[Any, ...]:
-    """What must be the same for two rows to have been measured side by side, and, without `asked`, the engine too."""
+    """Equal for rows that were measured side by side and, without `asked`, are of the same engine."""
     keys = ("run_id", "source", "machine", "device", "isolation", *(() if asked else ("engine",)))
     return tuple(row.get(key) for key in keys)
 
@@ -143,7 +142,7 @@ def _speed_up(row: Row, base: Row | None) -> tuple[str, str]:
     if row is base:
         return "1", "baseline"
     ratio, verdict = against(row, base)
-    if ratio == "-":  # the launches cannot be paired: the ratio stands without an interval
+    if ratio == "-":  # the launches cannot be paired: a ratio without an interval
         ratio = f"{row['decode_tps']['median'] / base['decode_tps']['median']:.3f}"
     return ratio, verdict
 
@@ -161,7 +160,7 @@ def _memory_text(row: Row) -> str:
 
 
 def _memory_share(row: Row, base: Row | None) -> str:
-    """Of the baseline's peak; memory of a device and of a host are not compared."""
+    """The peak as a share of the baseline's; a device's memory is not compared with a host's."""
     if base is None:
         return "-"
     (peak, on_device), (other, other_on_device) = _memory(row), _memory(base)
@@ -170,13 +169,13 @@ def _memory_share(row: Row, base: Row | None) -> str:
 
 def _place(row: Row, with_device: bool) -> str:
     name = f"{row['machine']} · {row['device']}" if with_device else str(row["machine"])
-    return f"{name} (machine)" if name in ("Engine", "Variant") else name  # a column's name stands for one column
+    return f"{name} (machine)" if name in ("Engine", "Variant") else name  # column names are unique
 
 
-def _together(rows: list[Row], text: Callable[[Row], str] = speed) -> str:
+def _cell(rows: list[Row]) -> str:
     if len(rows) < 2:
-        return text(rows[0]) if rows else "-"
-    return "\n".join(f"{text(row)} ({row['engine_version']}, {when(row)})" for row in rows)
+        return speed(rows[0]) if rows else "-"
+    return "\n".join(f"{speed(row)} ({row['engine_version']}, {when(row)})" for row in rows)
 
 
 def _where(row: Row) -> str:
@@ -184,7 +183,7 @@ def _where(row: Row) -> str:
 
 
 def _trimmed(row: Row) -> tuple[float, str, str]:
-    """Mean without outliers, launches, and how many of them were left out."""
+    """(mean without outliers, number of launches, number of outliers)."""
     values = row["decode_tps"]["values"]
     kept = stats.within_fences(values)
     return fmean(kept), str(len(values)), str(len(values) - len(kept))

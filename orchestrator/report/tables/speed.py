@@ -1,8 +1,8 @@
-"""Speed tables: engine x precision, ranking, details. Each gives a pandas DataFrame of texts."""
+"""Speed tables as frames of texts: engine x precision, ranking, details."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pandas as pd
 
@@ -15,20 +15,21 @@ from orchestrator.results.metrics.registry import in_table
 from orchestrator.results.row import Row, contender, telling
 
 
-def grid(rows: list[Row], text) -> pd.DataFrame:
-    """Engine x precision. Several variants of one precision share a cell, each with its scheme's name.
+def grid(rows: list[Row], text: Callable[[Row], str]) -> pd.DataFrame:
+    """Engine x precision. Several variants of one precision share a cell, each with its name.
 
-    A column that nobody supports on this device is left out, as long as there is another: `failures` names its rows.
+    A precision that no engine supports on this device has no column (`failures` lists its rows), unless all are such.
     """
     tried = [row for row in rows if row["outcome"] != "unsupported"] or rows
     columns = [precision for precision in PRECISIONS if any(row["precision"] == precision for row in tried)]
-    keys, table = telling(rows), {}
+    keys = telling(rows)
+    table: dict[str, dict[str, list[str]]] = {}
     for row in rows:
-        cell = table.setdefault(contender(row, keys), {}).setdefault(row["precision"], [])
+        texts = table.setdefault(contender(row, keys), {}).setdefault(row["precision"], [])
         plain = row["variant"] == row["precision"]
-        cell.append(text(row) if plain else f"{text(row)} ({row['variant']})")
-    frame = [[name, *("\n".join(cells.get(column, ["-"])) for column in columns)] for name, cells in table.items()]
-    return pd.DataFrame(frame, columns=["Engine", *columns])
+        texts.append(text(row) if plain else f"{text(row)} ({row['variant']})")
+    lines = [[name, *("\n".join(cells.get(column, ["-"])) for column in columns)] for name, cells in table.items()]
+    return pd.DataFrame(lines, columns=["Engine", *columns])
 
 
 def detail(rows: list[Row]) -> pd.DataFrame:
@@ -50,7 +51,7 @@ def measured(rows: list[Row]) -> Iterator[tuple[tuple[str, str], Row]]:
 
 
 def ranking(rows: list[Row]) -> pd.DataFrame:
-    """Rows by decode speed, each against the one above it and against the fastest, paired by block."""
+    """Rows by decode speed, each compared with the one above it, paired by block, and with the fastest."""
     keys, lines = telling(rows), []
     ranked = sorted(
         (r for r in rows if r["outcome"] == "ok" and r["decode_tps"]), key=lambda r: -r["decode_tps"]["median"]
@@ -66,13 +67,11 @@ def ranking(rows: list[Row]) -> pd.DataFrame:
 
 
 def against(row: Row, other: Row | None) -> tuple[str, str]:
-    """Ratio and verdict of two rows; only rows of the same blocks of one run can be paired."""
+    """(ratio with interval, verdict) of two rows; only rows of the same blocks of one run can be paired."""
     if other is None:
         return "-", "-"
-    same_run = all(
-        row.get(key) == other.get(key) for key in ("blocks", "machine", "source")
-    )  # merged rows have a source
+    same_run = all(row.get(key) == other.get(key) for key in ("blocks", "machine", "source"))  # `source`: where merged
     if not same_run or len(row["decode_tps"]["values"]) != len(other["decode_tps"]["values"]):
         return "-", "cannot tell (not measured side by side)"
-    found = stats.paired(row["decode_tps"]["values"], other["decode_tps"]["values"])
-    return str(found), found.verdict
+    ratio = stats.paired(row["decode_tps"]["values"], other["decode_tps"]["values"])
+    return str(ratio), ratio.verdict

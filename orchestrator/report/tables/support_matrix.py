@@ -9,6 +9,7 @@ from typing import TextIO
 
 import pandas as pd
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -27,7 +28,7 @@ LEGEND = (
 
 
 class _Notes:
-    """Footnotes in the order in which they are first needed; the same text has one number."""
+    """Footnotes in the order of first use; equal texts share a number."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -37,8 +38,8 @@ class _Notes:
             self.texts.append(text)
         return f"[{self.texts.index(text) + 1}]"
 
-    def of(self, support: Support) -> str:
-        """The mark of a reason with its link, "" for plain support."""
+    def mark_support(self, support: Support) -> str:
+        """The mark of the reason, with its link; "" for plain support."""
         if not support.note or support.state == "supported":
             return ""
         return " " + self.mark(f"{support.note} ({support.link})" if support.link else support.note)
@@ -50,11 +51,11 @@ def frame(engines: list[Engine], device: str) -> tuple[pd.DataFrame, list[str]]:
     for engine in engines:
         cells = [engine.title, engine.version_on(device), _verified(engine, device, notes)]
         for precision in PRECISIONS:
-            found = [variant for variant in engine.variants.values() if variant.precision == precision]
+            variants = [variant for variant in engine.variants.values() if variant.precision == precision]
             parts = []
-            for variant in found:
+            for variant in variants:
                 support = engine.support(variant, device)
-                parts.append((variant.name if support.runs else SIGNS[support.state]) + notes.of(support))
+                parts.append((variant.name if support.runs else SIGNS[support.state]) + notes.mark_support(support))
             cells.append(", ".join(dict.fromkeys(parts)) or "-")
         lines.append(cells)
     return pd.DataFrame(lines, columns=["Engine", "Version", "Verified", *PRECISIONS]), notes.texts
@@ -65,9 +66,10 @@ def architectures(engines: list[Engine]) -> tuple[pd.DataFrame, list[str]]:
     notes, names = _Notes(), [name.removeprefix("arch-") for name in shapes.architectures()]
     lines = []
     for engine in engines:
-        known = [engine.architectures.get(name) for name in names]
-        words = ["not checked" if each is None else SIGNS[each.state] + notes.of(each) for each in known]
-        lines.append([engine.title, *words])
+        cells = [engine.title]
+        for support in map(engine.architectures.get, names):
+            cells.append("not checked" if support is None else SIGNS[support.state] + notes.mark_support(support))
+        lines.append(cells)
     return pd.DataFrame(lines, columns=["Engine", *names]), notes.texts
 
 
@@ -89,20 +91,20 @@ def render(
 ) -> str:
     """The matrix of one kind of device for a terminal: at most 100 columns, longer links excepted."""
     data, notes = frame(engines, device)
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
-    shown.add_column("engine", max_width=24, overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
+    table.add_column("engine", max_width=24, overflow="fold")
     for precision in PRECISIONS:
-        shown.add_column(precision, overflow="fold", ratio=1)
+        table.add_column(precision, overflow="fold", ratio=1)
     verified = data.pop("Verified")
     for engine, line, when in zip(engines, data.itertuples(index=False), verified, strict=True):
         mark = re.search(r" (\[\d+\])$", when)
         name = Text(engine.name, style="bold").append(f" {mark[1]}" if mark else "", style="yellow")
         name.append(f"\n{plain(engine.title)} {plain(engine.version_on(device))}", style="dim")
-        shown.add_row(name, *(_styled(cell) for cell in line[2:]))
+        table.add_row(name, *(_styled(cell) for cell in line[2:]))
     screen = console(stream, env)
     with screen.capture() as printed:
         screen.print(Text(f"on {device}:", style="bold"))
-        screen.print(shown)
+        screen.print(table)
         for number, note in enumerate(notes, 1):
             _print_note(screen, number, plain(note))
         screen.print(Text("no: does not run here, the note says why; -: the engine has no such precision", style="dim"))
@@ -110,7 +112,7 @@ def render(
 
 
 def _styled(cell: str) -> Text:
-    """Green runs, yellow runs with a note, grey does not run."""
+    """Green: runs; yellow: runs, with a note; grey: does not run."""
     parts = []
     for part in cell.split(", "):
         runs = part.split(" ")[0] not in ("no", "planned", "-")
@@ -118,15 +120,15 @@ def _styled(cell: str) -> Text:
     return Text("\n").join(parts)
 
 
-def _print_note(screen, number: int, note: str) -> None:
-    """A note with its link on a line of its own, so that it can be clicked."""
-    text, link = re.fullmatch(r"(.*?)(?: \((https?://\S+)\))?", note, re.DOTALL).groups()
-    head = f"[{number}]".ljust(5)
+def _print_note(screen: Console, number: int, note: str) -> None:
+    """Prints a note, with its link unwrapped on a line of its own, so that it can be clicked."""
+    link = re.search(r" \((https?://\S+)\)\Z", note)
+    text, head = note[: link.start()] if link else note, f"[{number}]".ljust(5)
     wrapped = textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * 5, break_on_hyphens=False)
     for line in wrapped:
         screen.print(Text(line), soft_wrap=True)
     if link:
-        screen.print(Text(" " * 5 + link, style="dim"), soft_wrap=True)
+        screen.print(Text(" " * 5 + link[1], style="dim"), soft_wrap=True)
 
 
 def markdown(engines: list[Engine]) -> str:

@@ -1,8 +1,6 @@
-"""Each engine's line over versions and dates, within one workload on one machine."""
+"""The history of each engine over versions and dates, within one workload on one machine."""
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 import pandas as pd
 
@@ -16,29 +14,32 @@ NOTE = (
 
 
 def lines(rows: list[Row]) -> dict[str, dict[tuple[str, str], list[Row]]]:
-    """The rows, oldest first, by setting (workload, machine, device, isolation; as a title) and by engine and variant.
+    """{setting: {(engine, variant): rows, oldest first}}; a setting names workload, machine, device and isolation.
 
-    Rows that do not say when they were measured, as those of an earlier version of the suite, come last.
+    Rows without a date, which older versions of the suite wrote, come last.
     """
-    found: dict[str, dict[tuple[str, str], list[Row]]] = {}
+    settings: dict[str, dict[tuple[str, str], list[Row]]] = {}
     for workload, group in by_workload(rows).items():
         for row in sorted(group, key=when):
             place = f"{row['machine']}, {row['device']}, {row['isolation']} isolation"
             title = f"{workload_title(row)} on {place} (workload {workload})"
-            found.setdefault(title, {}).setdefault((row["title"], row["variant"]), []).append(row)
-    return found
+            settings.setdefault(title, {}).setdefault((row["title"], row["variant"]), []).append(row)
+    return settings
 
 
-def table(found: dict[tuple[str, str], list[Row]]) -> pd.DataFrame:
-    """One setting's lines, each run a line; `Of the one before` only between two that are ok."""
-    out = []
-    for (title, variant), points in found.items():
-        for before, row in pairwise([None, *points]):
-            told = [each for each in (before, row) if each and each["outcome"] == "ok" and each["decode_tps"]]
-            ratio = told[1]["decode_tps"]["median"] / told[0]["decode_tps"]["median"] if len(told) == 2 else None
-            out.append([
-                title, variant, row["engine_version"], when(row), speed(row), str(row["launches"]),
-                "-" if ratio is None else number(ratio),
-            ])  # fmt: skip
+def table(setting: dict[tuple[str, str], list[Row]]) -> pd.DataFrame:
+    """The runs of one setting, one per line; `Of the one before` only where both are ok."""
+    cells = []
+    for (title, variant), rows in setting.items():
+        for before, row in zip([None, *rows], rows, strict=False):
+            ratio = "-"
+            if before is not None and _has_speed(before) and _has_speed(row):
+                ratio = number(row["decode_tps"]["median"] / before["decode_tps"]["median"])
+            run = [row["engine_version"], when(row), speed(row), str(row["launches"])]
+            cells.append([title, variant, *run, ratio])
     names = ["Engine", "Variant", "Version", "Date", "Decode tok/s", "Launches", "Of the one before"]
-    return pd.DataFrame(out, columns=names)
+    return pd.DataFrame(cells, columns=names)
+
+
+def _has_speed(row: Row) -> bool:
+    return row["outcome"] == "ok" and bool(row["decode_tps"])
