@@ -19,6 +19,7 @@ Verified = (
     Literal[False]
     | Annotated[str, Meta(pattern=VERIFIED, description="false, or text: <date>, <hardware>, <result file>")]
 )
+FolderName = Annotated[str, Meta(pattern=f"^[a-z0-9_]+{WHOLE}", description="text of the form [a-z0-9_]+")]
 Name = Annotated[str, Meta(pattern=f"^[a-z0-9][a-z0-9_.-]*{WHOLE}", description="a name of a-z, 0-9, '_', '-', '.'")]
 Capability = Annotated[str, Meta(pattern=rf"^(>=|<)\d+\.\d+{WHOLE}", description="text of the form >=8.9 or <10.0")]
 Supported = Literal["supported"]
@@ -118,7 +119,7 @@ class EngineFile(msgspec.Struct, forbid_unknown_fields=True):
     """engine.yaml: everything that the suite knows about an engine."""
 
     # The folder is bench_<name>
-    name: Annotated[str, Meta(pattern=f"^[a-z0-9_]+{WHOLE}", description="text of the form [a-z0-9_]+")]
+    name: FolderName
     title: str  # the name in tables
     version: str  # the engine's version
     homepage: str  # where the engine is at home
@@ -132,7 +133,7 @@ class EngineFile(msgspec.Struct, forbid_unknown_fields=True):
     calibrates: str | None = None  # bench_dummy only: the variant whose delays are read back; leave it out of a copy
     # The same software as bench_<builds_on>: its lock, build script and modules. The Dockerfile repeats its steps
     # down to the install, so that both images share that layer
-    builds_on: str | None = None
+    builds_on: FolderName | None = None
     # Families of models, as `check --architectures` tried them; one that is not listed is tried
     architectures: dict[str, Supported | ArchitectureEntry] = field(default_factory=dict)
 

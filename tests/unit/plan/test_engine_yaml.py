@@ -268,3 +268,9 @@ def test_what_a_model_must_have_is_read(tmp_path):
     variant = engine_yaml.read(write(tmp_path, GOOD.replace("default: true", more))).variants["float32"]
     assert (variant.column_multiple, variant.requires) == (8, {"vocab_size": 8})
     assert (variant.compute_capability, variant.gpus) == (">=8.9", 2)
+
+
+@pytest.mark.parametrize("other", ["../../etc", "toy/..", "a b"])
+def test_what_an_engine_builds_on_is_no_path(tmp_path, other):
+    line, rest = complaint(tmp_path, "licence: MIT", f"licence: MIT\nbuilds_on: {other}")
+    assert line == 6 and rest.startswith("builds_on: expected text of the form [a-z0-9_]+")
