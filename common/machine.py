@@ -116,16 +116,19 @@ class MemoryProbe:
             self._thread.start()
 
     def _run(self) -> None:
-        pid, count, tree = os.getpid(), 0, []
+        pid, count, is_last = os.getpid(), 0, False
+        tree: list[int] = []
         while True:
-            if count % self.RELIST_EVERY == 0:
+            # The last sample lists anew: a child that started since the last listing holds the model in a short launch.
+            if is_last or count % self.RELIST_EVERY == 0:
                 tree = process_tree(pid)
             count += 1
             sizes = [_resident_kib(process) for process in tree]
             self._peak = max(self._peak, sum(private for private, _ in sizes))
             self._peak_mapped = max(self._peak_mapped, sum(mapped for _, mapped in sizes))
-            if self._stop.wait(self.INTERVAL_S):
+            if is_last:
                 return
+            is_last = self._stop.wait(self.INTERVAL_S)
 
     def stop(self) -> None:
         """End the sampling. May be called more than once."""
