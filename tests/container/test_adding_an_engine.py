@@ -16,7 +16,7 @@ def fingerprint(path, without):
             each.is_file()
             and without not in each.parts
             and "__pycache__" not in each.parts
-            and "results" not in each.parts
+            and each.relative_to(path).parts[0] != "results"
         ):
             digest.update(str(each.relative_to(path)).encode() + each.read_bytes())
     return digest.hexdigest()
